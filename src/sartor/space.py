@@ -1,0 +1,378 @@
+"""What can be chosen: decisions, rules, architectures, exact counts and uniform samples."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sartor.blueprint import PICTURES, Block, Blueprint, Join, Stack
+from sartor.costs.factors import Factor, FactorCost
+from sartor.errors import RequestError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sartor.elastic.supernet import Supernet
+
+MAX_RULE_CELLS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One categorical choice.
+
+    ``kind`` is ``"width"`` (ascending options, a prefix of channels, never mixed) or ``"op"`` (may be mixed).
+    With ``when = (parent, options)`` the decision matters only while the decision ``parent`` takes one of those
+    option values; otherwise it is inert.
+    """
+
+    name: str
+    options: tuple[Any, ...]
+    kind: Literal["width", "op"] = "op"
+    when: tuple[str, tuple[Any, ...]] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.options or len(set(self.options)) != len(self.options):
+            raise ValueError(f"decision {self.name!r} needs distinct options, got {self.options}")
+        if self.kind == "width" and list(self.options) != sorted(self.options):
+            raise ValueError(f"decision {self.name!r} is a width: its options must ascend, got {self.options}")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A condition on a few decisions; ``allowed`` takes their option values in the order of ``scope``."""
+
+    scope: tuple[str, ...]
+    allowed: Callable[..., bool]
+
+
+@dataclass(frozen=True)
+class Template:
+    """How a part of the network follows from a few decisions.
+
+    ``resolve`` takes the option values of ``scope`` and returns a stack, which may be empty. ``inputs`` names
+    templates (none: the template before it, or the pictures); ``stage`` is the first exit that needs this part.
+    """
+
+    name: str
+    scope: tuple[str, ...]
+    resolve: Callable[..., Stack]
+    inputs: tuple[str, ...] = ()
+    join: Join = "single"
+    stage: int = 0
+    is_exit: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Architecture:
+    """One option per decision of a space, all rules kept; immutable and hashable."""
+
+    space: SearchSpace = field(repr=False)
+    row: tuple[int, ...]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Decision name -> chosen option value."""
+        return {d.name: d.options[i] for d, i in zip(self.space.decisions, self.row, strict=True)}
+
+    @cached_property
+    def blueprint(self) -> Blueprint:
+        """The concrete layers."""
+        return self.space.blueprint(self.values)
+
+    def build(self, *, seed: int = 0, dropout: float = 0.0) -> nn.Module:
+        """The plain network with freshly initialised weights."""
+        return self.blueprint.build(seed=seed, dropout=dropout)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; :meth:`SearchSpace.from_dict` reads it back."""
+        return {"space": self.space.name, "choices": self.values}
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Architecture):
+            return NotImplemented
+        return self.row == other.row and self.space.fingerprint == other.space.fingerprint
+
+    def __hash__(self) -> int:
+        return hash((self.row, self.space.fingerprint))
+
+    def __str__(self) -> str:
+        return f"{self.space.name}({'-'.join(str(v) for v in self.values.values())})"
+
+
+class SearchSpace:
+    """Decisions in network order, the templates that give them a meaning, and the rules they obey.
+
+    Args:
+        name, options: how :func:`sartor.spaces.create` makes this space again.
+        decisions: in network order, which keeps the solvers' frontier small.
+        templates: in order of execution; the last one is the output unless templates are marked as exits.
+        groups: which decisions form one joint choice (default: each its own).
+        references: name -> option values of known networks; those that the space holds are listed.
+        smallest, largest: option indices where they mean something (default: first and last of width decisions).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        decisions: Sequence[Decision],
+        templates: Sequence[Template],
+        *,
+        image_size: int,
+        in_channels: int = 3,
+        options: Mapping[str, Any] | None = None,
+        groups: Sequence[Sequence[str]] | None = None,
+        rules: Sequence[Rule] = (),
+        references: Mapping[str, Mapping[str, Any]] | None = None,
+        smallest: Sequence[int] | None = None,
+        largest: Sequence[int] | None = None,
+        uniform: Callable[[float], Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.name = name
+        self.options = dict(options or {})
+        self.decisions = tuple(decisions)
+        self.templates = tuple(templates)
+        self.image_size = image_size
+        self.in_channels = in_channels
+        self.index = {d.name: i for i, d in enumerate(self.decisions)}
+        self.sizes = tuple(len(d.options) for d in self.decisions)
+        self.groups = tuple(
+            tuple(sorted(self.index[n] for n in group)) for group in groups or [[d.name] for d in self.decisions]
+        )
+        self.uniform = uniform
+        self._references = dict(references or {})
+        all_widths = all(d.kind == "width" for d in self.decisions)
+        default = ([0] * len(self.sizes), [n - 1 for n in self.sizes]) if all_widths else (None, None)
+        self._smallest = smallest if smallest is not None else default[0]
+        self._largest = largest if largest is not None else default[1]
+        self.rules = tuple(self._tabulate_rule(rule) for rule in rules)
+        self._stacks: dict[tuple[str, tuple[Any, ...]], Stack] = {}
+        self._costs: dict[tuple[Any, ...], FactorCost] = {}
+        self._check()
+
+    # ------------------------------------------------------------------ architectures
+
+    def architecture(self, row: Sequence[int] | NDArray[Any]) -> Architecture:
+        """The architecture of one row of option indices; refuses a row that breaks a rule."""
+        indices = tuple(int(i) for i in row)
+        if len(indices) != len(self.sizes):
+            raise RequestError(f"{self.name} has {len(self.sizes)} decisions, the row has {len(indices)}")
+        for decision, i in zip(self.decisions, indices, strict=True):
+            if not 0 <= i < len(decision.options):
+                raise RequestError(f"{decision.name}: option {i} does not exist, allowed are 0 to {len(decision.options) - 1}")
+        if not self.valid(np.asarray([indices]))[0]:
+            raise RequestError(f"row {indices} breaks a rule of {self.name}")
+        return Architecture(self, indices)
+
+    def encode(self, architecture: Architecture | Mapping[str, Any]) -> NDArray[np.int64]:
+        """Option indices ``[D]`` of an architecture, or of a mapping decision name -> option value."""
+        values = architecture.values if isinstance(architecture, Architecture) else architecture
+        unknown = sorted(set(values) ^ set(self.index))
+        if unknown:
+            raise RequestError(f"{self.name} has decisions {', '.join(self.index)}; these do not fit: {', '.join(unknown)}")
+        row = np.empty(len(self.decisions), dtype=np.int64)
+        for i, decision in enumerate(self.decisions):
+            value = values[decision.name]
+            if value not in decision.options:
+                raise RequestError(f"{decision.name}: {value!r} is not an option, allowed are {decision.options}")
+            row[i] = decision.options.index(value)
+        return row
+
+    def from_dict(self, data: Mapping[str, Any]) -> Architecture:
+        """The inverse of :meth:`Architecture.to_dict`."""
+        if data.get("space") != self.name:
+            raise RequestError(f"an architecture of space {data.get('space')!r} does not belong to {self.name!r}")
+        return self.architecture(self.encode(data["choices"]))
+
+    @cached_property
+    def smallest(self) -> Architecture | None:
+        """The smallest architecture, where that means something."""
+        return None if self._smallest is None else self.architecture(self._smallest)
+
+    @cached_property
+    def largest(self) -> Architecture | None:
+        """The largest architecture, where that means something."""
+        return None if self._largest is None else self.architecture(self._largest)
+
+    @cached_property
+    def references(self) -> dict[str, Architecture]:
+        """Known networks that this space holds, by name."""
+        found = {}
+        for name, values in self._references.items():
+            if all(values[d.name] in d.options for d in self.decisions):
+                found[name] = self.architecture(self.encode(values))
+        return found
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Name and options: two spaces with the same fingerprint hold the same architectures."""
+        return f"{self.name}{sorted(self.options.items(), key=str)}"
+
+    # ------------------------------------------------------------------ counts and samples
+
+    @cached_property
+    def cardinality(self) -> int:
+        """The exact number of valid rows."""
+        return self._count(self.rules)
+
+    @cached_property
+    def distinct(self) -> int:
+        """The exact number of really different networks: rows in which inert decisions are counted once."""
+        return self._count((*self.rules, *self._canonical_rules()))
+
+    def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """``n`` rows ``[n, D]``, uniform over valid rows, with replacement."""
+        if not self.rules:
+            return rng.integers(np.asarray(self.sizes), size=(n, len(self.sizes)))
+        from sartor import mrf
+
+        return np.asarray(mrf.sample(self.problem(), temperature=1.0, n=n, rng=rng), dtype=np.int64)
+
+    def valid(self, rows: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which rows ``[n, D]`` keep every rule."""
+        ok = np.ones(len(rows), dtype=bool)
+        for rule in self.rules:
+            ok &= rule.table[tuple(rows[:, d] for d in rule.scope)]
+        return ok
+
+    def active(self, rows: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which decisions ``[n, D]`` matter; the others are inert."""
+        active = np.ones(np.shape(rows), dtype=bool)
+        for i, decision in enumerate(self.decisions):
+            if decision.when is not None:
+                parent = self.index[decision.when[0]]
+                active[:, i] = active[:, parent] & np.isin(rows[:, parent], self._when_indices(decision))
+        return active
+
+    def canonical(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """The rows with inert decisions set to option 0: equal rows are equal networks."""
+        return np.where(self.active(rows), rows, 0)
+
+    def problem(self, scores: FactorCost | None = None) -> Any:
+        """This space's rules and ``scores`` (default: none) as a problem for the solvers of :mod:`sartor.mrf`."""
+        from sartor import mrf
+
+        names = [d.name for d in self.decisions]
+        return mrf.Problem(self.sizes, scores or FactorCost(self.sizes, ()), self.rules, names)
+
+    # ------------------------------------------------------------------ meaning
+
+    @property
+    def exits(self) -> int:
+        """The number of exits."""
+        return max(1, sum(t.is_exit for t in self.templates))
+
+    @property
+    def num_classes(self) -> int:
+        """Outputs of the network."""
+        return self._cells(self.templates[-1])[0].out_channels
+
+    def blueprint(self, values: Mapping[str, Any], name: str | None = None) -> Blueprint:
+        """The concrete layers for option values, which need not be in the grid."""
+        blocks = tuple(self._block(i, self.stack(t, values)) for i, t in enumerate(self.templates))
+        return Blueprint(blocks, self.in_channels, self.image_size, name or self.name)
+
+    def stack(self, template: Template, values: Mapping[str, Any]) -> Stack:
+        """The resolved stack of one template, cached."""
+        key = (template.name, tuple(values[n] for n in template.scope))
+        if key not in self._stacks:
+            self._stacks[key] = template.resolve(*key[1])
+        return self._stacks[key]
+
+    def inputs(self, position: int) -> tuple[str, ...]:
+        """The names of the blocks that the template at ``position`` reads."""
+        template = self.templates[position]
+        if template.inputs:
+            return template.inputs
+        return (self.templates[position - 1].name,) if position else (PICTURES,)
+
+    def cost(self, name: str, exit: int | None = None, lazy: bool = False, dtype: str = "float32") -> FactorCost:
+        """A cost of this space by name: ``macs``, ``params`` or ``peak_memory_bytes``.
+
+        ``exit`` counts up to that exit (default: the last), ``lazy`` only what that exit reads.
+        """
+        key = (name, exit, lazy, dtype)
+        if key not in self._costs:
+            from sartor.costs.analytic import analytic_cost
+
+            self._costs[key] = analytic_cost(self, name, exit=exit, lazy=lazy, dtype=dtype)
+        return self._costs[key]
+
+    def supernet(self, *, seed: int = 0) -> Supernet:
+        """One set of weights for every architecture of this space."""
+        from sartor.elastic.supernet import Supernet
+
+        return Supernet(self, seed=seed)
+
+    def template_cells(self, template: Template) -> tuple[tuple[int, ...], list[Stack]]:
+        """The template's decision indices in ascending order and its stacks for every combination of options."""
+        scope = tuple(sorted(self.index[n] for n in template.scope))
+        return scope, self._cells(template)
+
+    def _cells(self, template: Template) -> list[Stack]:
+        names = [self.decisions[d].name for d in sorted(self.index[n] for n in template.scope)]
+        combinations = itertools.product(*[self.decisions[self.index[n]].options for n in names])
+        return [self.stack(template, dict(zip(names, values, strict=True))) for values in combinations]
+
+    def _block(self, position: int, stack: Stack) -> Block:
+        template = self.templates[position]
+        return Block(template.name, self.inputs(position), stack, template.join, template.stage, template.is_exit)
+
+    # ------------------------------------------------------------------ rules
+
+    def _tabulate_rule(self, rule: Rule) -> Factor:
+        conditional = [n for n in rule.scope if self.decisions[self.index[n]].when is not None]
+        if conditional:
+            raise ValueError(f"a rule may not read decisions that can be inert: {', '.join(conditional)}")
+        names = sorted(rule.scope, key=self.index.__getitem__)
+        order = [names.index(n) for n in rule.scope]
+        options = [self.decisions[self.index[n]].options for n in names]
+        shape = [len(o) for o in options]
+        if math.prod(shape) > MAX_RULE_CELLS:
+            raise ValueError(f"the rule over {', '.join(names)} has more than {MAX_RULE_CELLS:,} cells")
+        allowed = [bool(rule.allowed(*[values[i] for i in order])) for values in itertools.product(*options)]
+        return Factor(tuple(self.index[n] for n in names), np.asarray(allowed).reshape(shape))
+
+    def _canonical_rules(self) -> Iterable[Factor]:
+        """For every decision that can be inert: where it is, only option 0 counts."""
+        for i, decision in enumerate(self.decisions):
+            scope = [i]
+            while (when := self.decisions[scope[0]].when) is not None:
+                scope.insert(0, self.index[when[0]])
+            if len(scope) > 1:
+                rows = np.zeros((math.prod(self.sizes[d] for d in scope), len(self.sizes)), dtype=np.int64)
+                rows[:, scope] = np.indices([self.sizes[d] for d in scope]).reshape(len(scope), -1).T
+                allowed = self.active(rows)[:, i] | (rows[:, i] == 0)
+                yield Factor(tuple(scope), allowed.reshape([self.sizes[d] for d in scope]))
+
+    def _when_indices(self, decision: Decision) -> list[int]:
+        assert decision.when is not None
+        options = self.decisions[self.index[decision.when[0]]].options
+        return [options.index(value) for value in decision.when[1]]
+
+    def _count(self, rules: Sequence[Factor]) -> int:
+        if not rules:
+            return math.prod(self.sizes)
+        from sartor import mrf
+
+        return mrf.count(mrf.Problem(self.sizes, FactorCost(self.sizes, ()), rules, [d.name for d in self.decisions]))
+
+    def _check(self) -> None:
+        if len(self.index) != len(self.decisions):
+            raise ValueError(f"{self.name}: decision names must be unique")
+        names = [t.name for t in self.templates]
+        if len(set(names)) != len(names):
+            raise ValueError(f"{self.name}: template names must be unique")
+        for i, decision in enumerate(self.decisions):
+            if decision.when is not None and self.index[decision.when[0]] >= i:
+                raise ValueError(f"{decision.name} must come after the decision {decision.when[0]} it depends on")
+
+    def __repr__(self) -> str:
+        return f"SearchSpace({self.name}, {len(self.decisions)} decisions, {self.cardinality:.3g} architectures)"
