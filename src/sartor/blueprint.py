@@ -77,7 +77,9 @@ class Layer:
     @property
     def depthwise(self) -> bool:
         """Whether every channel is convolved on its own."""
-        return self.kind == "conv" and self.groups == self.in_channels == self.out_channels and self.groups > 1
+        return (
+            self.kind == "conv" and self.groups == self.in_channels == self.out_channels and self.groups > 1
+        )
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,17 @@ class Stack:
         """A convolution padded to keep the side, which ``stride`` divides (rounding up)."""
         side = -(-self.out_side // stride)
         layer = Layer(
-            name, "conv", self.out_channels, channels, self.out_side, side, kernel, stride, groups, dilation, bias
+            name,
+            "conv",
+            self.out_channels,
+            channels,
+            self.out_side,
+            side,
+            kernel,
+            stride,
+            groups,
+            dilation,
+            bias,
         )
         return self._with(layer, channels, side)
 
@@ -163,7 +175,15 @@ class Stack:
         side = -(-self.out_side // stride)
         channels = self.out_channels
         layer = Layer(
-            f"{function}{kernel}", "pool", channels, channels, self.out_side, side, kernel, stride, function=function
+            f"{function}{kernel}",
+            "pool",
+            channels,
+            channels,
+            self.out_side,
+            side,
+            kernel,
+            stride,
+            function=function,
         )
         return self._with(layer, channels, side)
 
@@ -198,7 +218,9 @@ class Stack:
 
     def _same(self, name: str, kind: LayerKind, function: str = "") -> Stack:
         channels, side = self.out_channels, self.out_side
-        return self._with(Layer(name, kind, channels, channels, side, side, function=function), channels, side)
+        return self._with(
+            Layer(name, kind, channels, channels, side, side, function=function), channels, side
+        )
 
     def _with(self, node: Node, channels: int, side: int) -> Stack:
         return dataclasses.replace(self, body=(*self.body, node), out_channels=channels, out_side=side)
@@ -309,11 +331,16 @@ def peak_elements(blocks: Sequence[Block]) -> int:
             for other in blocks[:index]
             if other.name not in block.inputs and (other.is_exit or last_reader.get(other.name, -1) > index)
         )
-        peak = max(peak, waiting + block_peak_elements(block, kept=_kept_inputs(block, index, last_reader), size=size))
+        peak = max(
+            peak,
+            waiting + block_peak_elements(block, kept=_kept_inputs(block, index, last_reader), size=size),
+        )
     return peak
 
 
-def block_peak_elements(block: Block, kept: frozenset[str] = frozenset(), size: dict[str, int] | None = None) -> int:
+def block_peak_elements(
+    block: Block, kept: frozenset[str] = frozenset(), size: dict[str, int] | None = None
+) -> int:
     """The largest number of live elements inside one block; ``kept`` inputs are needed after it."""
     entering = block.stack.in_channels * block.stack.in_side**2
     if block.join == "single":

@@ -42,7 +42,9 @@ class Decision:
         if not self.options or len(set(self.options)) != len(self.options):
             raise ValueError(f"decision {self.name!r} needs distinct options, got {self.options}")
         if self.kind == "width" and list(self.options) != sorted(self.options):
-            raise ValueError(f"decision {self.name!r} is a width: its options must ascend, got {self.options}")
+            raise ValueError(
+                f"decision {self.name!r} is a width: its options must ascend, got {self.options}"
+            )
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,8 @@ class SearchSpace:
         self.index = {d.name: i for i, d in enumerate(self.decisions)}
         self.sizes = tuple(len(d.options) for d in self.decisions)
         self.groups = tuple(
-            tuple(sorted(self.index[n] for n in group)) for group in groups or [[d.name] for d in self.decisions]
+            tuple(sorted(self.index[n] for n in group))
+            for group in groups or [[d.name] for d in self.decisions]
         )
         self.uniform = uniform
         self._references = dict(references or {})
@@ -166,7 +169,9 @@ class SearchSpace:
             raise RequestError(f"{self.name} has {len(self.sizes)} decisions, the row has {len(indices)}")
         for decision, i in zip(self.decisions, indices, strict=True):
             if not 0 <= i < len(decision.options):
-                raise RequestError(f"{decision.name}: option {i} does not exist, allowed are 0 to {len(decision.options) - 1}")
+                raise RequestError(
+                    f"{decision.name}: option {i} does not exist, allowed are 0 to {len(decision.options) - 1}"
+                )
         if not self.valid(np.asarray([indices]))[0]:
             raise RequestError(f"row {indices} breaks a rule of {self.name}")
         return Architecture(self, indices)
@@ -176,19 +181,25 @@ class SearchSpace:
         values = architecture.values if isinstance(architecture, Architecture) else architecture
         unknown = sorted(set(values) ^ set(self.index))
         if unknown:
-            raise RequestError(f"{self.name} has decisions {', '.join(self.index)}; these do not fit: {', '.join(unknown)}")
+            raise RequestError(
+                f"{self.name} has decisions {', '.join(self.index)}; these do not fit: {', '.join(unknown)}"
+            )
         row = np.empty(len(self.decisions), dtype=np.int64)
         for i, decision in enumerate(self.decisions):
             value = values[decision.name]
             if value not in decision.options:
-                raise RequestError(f"{decision.name}: {value!r} is not an option, allowed are {decision.options}")
+                raise RequestError(
+                    f"{decision.name}: {value!r} is not an option, allowed are {decision.options}"
+                )
             row[i] = decision.options.index(value)
         return row
 
     def from_dict(self, data: Mapping[str, Any]) -> Architecture:
         """The inverse of :meth:`Architecture.to_dict`."""
         if data.get("space") != self.name:
-            raise RequestError(f"an architecture of space {data.get('space')!r} does not belong to {self.name!r}")
+            raise RequestError(
+                f"an architecture of space {data.get('space')!r} does not belong to {self.name!r}"
+            )
         return self.architecture(self.encode(data["choices"]))
 
     @cached_property
@@ -293,7 +304,9 @@ class SearchSpace:
             return template.inputs
         return (self.templates[position - 1].name,) if position else (PICTURES,)
 
-    def cost(self, name: str, exit: int | None = None, lazy: bool = False, dtype: str = "float32") -> FactorCost:
+    def cost(
+        self, name: str, exit: int | None = None, lazy: bool = False, dtype: str = "float32"
+    ) -> FactorCost:
         """A cost of this space by name: ``macs``, ``params`` or ``peak_memory_bytes``.
 
         ``exit`` counts up to that exit (default: the last), ``lazy`` only what that exit reads.
@@ -323,7 +336,9 @@ class SearchSpace:
 
     def _block(self, position: int, stack: Stack) -> Block:
         template = self.templates[position]
-        return Block(template.name, self.inputs(position), stack, template.join, template.stage, template.is_exit)
+        return Block(
+            template.name, self.inputs(position), stack, template.join, template.stage, template.is_exit
+        )
 
     # ------------------------------------------------------------------ rules
 
@@ -362,7 +377,9 @@ class SearchSpace:
             return math.prod(self.sizes)
         from sartor import mrf
 
-        return mrf.count(mrf.Problem(self.sizes, FactorCost(self.sizes, ()), rules, [d.name for d in self.decisions]))
+        return mrf.count(
+            mrf.Problem(self.sizes, FactorCost(self.sizes, ()), rules, [d.name for d in self.decisions])
+        )
 
     def _check(self) -> None:
         if len(self.index) != len(self.decisions):
@@ -372,7 +389,11 @@ class SearchSpace:
             raise ValueError(f"{self.name}: template names must be unique")
         for i, decision in enumerate(self.decisions):
             if decision.when is not None and self.index[decision.when[0]] >= i:
-                raise ValueError(f"{decision.name} must come after the decision {decision.when[0]} it depends on")
+                raise ValueError(
+                    f"{decision.name} must come after the decision {decision.when[0]} it depends on"
+                )
 
     def __repr__(self) -> str:
-        return f"SearchSpace({self.name}, {len(self.decisions)} decisions, {self.cardinality:.3g} architectures)"
+        return (
+            f"SearchSpace({self.name}, {len(self.decisions)} decisions, {self.cardinality:.3g} architectures)"
+        )

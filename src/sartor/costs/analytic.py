@@ -41,7 +41,9 @@ def analytic_cost(
     if name == "peak_memory_bytes":
         if dtype not in BYTES_PER_ELEMENT:
             raise RequestError(f"unknown dtype {dtype!r}; known are {', '.join(BYTES_PER_ELEMENT)}")
-        factors = [_memory_factor(space, positions, i, BYTES_PER_ELEMENT[dtype]) for i in range(len(positions))]
+        factors = [
+            _memory_factor(space, positions, i, BYTES_PER_ELEMENT[dtype]) for i in range(len(positions))
+        ]
         return FactorCost(space.sizes, factors, 0, "max", name)
     return FactorCost(space.sizes, [_sum_factor(space, p, name) for p in positions], 0, "sum", name)
 

@@ -30,7 +30,9 @@ class Factor:
         if list(self.scope) != sorted(set(self.scope)):
             raise ValueError(f"a factor's scope must be ascending without repeats, got {self.scope}")
         if self.table.ndim != len(self.scope):
-            raise ValueError(f"a factor over {len(self.scope)} decisions got a table with {self.table.ndim} axes")
+            raise ValueError(
+                f"a factor over {len(self.scope)} decisions got a table with {self.table.ndim} axes"
+            )
 
     def expanded(self, scope: Sequence[int], sizes: Sequence[int]) -> NDArray[Any]:
         """The table as a broadcastable view over a larger ``scope`` (axes of length 1 where it is constant)."""
@@ -90,7 +92,9 @@ class FactorCost:
         total: Any = self.constant
         for factor in self.factors:
             probability = marginal(factor.scope)
-            table = factor.table if isinstance(probability, np.ndarray) else probability.new_tensor(factor.table)
+            table = (
+                factor.table if isinstance(probability, np.ndarray) else probability.new_tensor(factor.table)
+            )
             total = total + (probability * table).sum()
         return total
 
@@ -109,7 +113,9 @@ def _merge(
     for factor in factors:
         expected = tuple(sizes[d] for d in factor.scope)
         if factor.table.shape != expected:
-            raise ValueError(f"factor over decisions {factor.scope} needs shape {expected}, got {factor.table.shape}")
+            raise ValueError(
+                f"factor over decisions {factor.scope} needs shape {expected}, got {factor.table.shape}"
+            )
         if not factor.scope:
             constant = join(constant, factor.table.item())
         elif factor.scope in tables:

@@ -32,7 +32,9 @@ def channel_bench_macro(*, num_classes: int = 10, image_size: int = 32, in_chann
     half, quarter = -(-image_size // 2), -(-image_size // 4)
 
     def stem(width: int) -> Stack:
-        return Stack(in_channels, image_size).conv("conv", width, kernel=3, stride=2).batch_norm().activation()
+        return (
+            Stack(in_channels, image_size).conv("conv", width, kernel=3, stride=2).batch_norm().activation()
+        )
 
     def head(width_in: int, width: int) -> Stack:
         features = Stack(width_in, quarter).conv("conv", width).batch_norm().activation()
@@ -54,11 +56,15 @@ def channel_bench_macro(*, num_classes: int = 10, image_size: int = 32, in_chann
         image_size=image_size,
         in_channels=in_channels,
         options=options,
-        uniform=lambda width: {f"width{i}": max(1, round(full * width)) for i, full in enumerate(FULL_CHANNELS, 1)},
+        uniform=lambda width: {
+            f"width{i}": max(1, round(full * width)) for i, full in enumerate(FULL_CHANNELS, 1)
+        },
     )
 
 
-def inverted_bottleneck(stack: Stack, hidden: int, width: int, kernel: int = 3, stride: int = 1, name: str = "") -> Stack:
+def inverted_bottleneck(
+    stack: Stack, hidden: int, width: int, kernel: int = 3, stride: int = 1, name: str = ""
+) -> Stack:
     """Expand, depthwise, project; ReLU after the first two. ``name`` keeps the weights of variants apart."""
     expanded = stack.conv(f"expand{name}", hidden).batch_norm().activation()
     moved = expanded.depthwise(f"depthwise{name}", kernel=kernel, stride=stride).batch_norm().activation()

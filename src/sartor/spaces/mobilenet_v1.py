@@ -108,7 +108,9 @@ def _stem(in_channels: int, side: int, stride: int) -> Any:
 
 def _separable(side: int, stride: int) -> Any:
     def resolve(width_in: int, width: int) -> Stack:
-        depthwise = Stack(width_in, side).depthwise("depthwise", kernel=3, stride=stride).batch_norm().activation()
+        depthwise = (
+            Stack(width_in, side).depthwise("depthwise", kernel=3, stride=stride).batch_norm().activation()
+        )
         return depthwise.conv("pointwise", width).batch_norm().activation()
 
     return resolve
@@ -155,7 +157,9 @@ def _grids(
 
 def _explicit(widths: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
     if len(widths) != len(BASE_WIDTHS) or any(not w or min(w) < 1 for w in widths):
-        raise RequestError(f"mobilenet_v1: widths needs {len(BASE_WIDTHS)} non-empty lists of channels, got {len(widths)}")
+        raise RequestError(
+            f"mobilenet_v1: widths needs {len(BASE_WIDTHS)} non-empty lists of channels, got {len(widths)}"
+        )
     return [tuple(sorted(set(w))) for w in widths]
 
 

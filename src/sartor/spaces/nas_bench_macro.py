@@ -24,7 +24,8 @@ STAGES = ((64, 2), (128, 3), (256, 3))  # channels, layers
 
 def nas_bench_macro(*, num_classes: int = 10, image_size: int = 32, in_channels: int = 3) -> SearchSpace:
     """The benchmark's space; the digits of its keys are the option indices."""
-    decisions, templates = [], []
+    decisions: list[Decision] = []
+    templates: list[Template] = []
 
     def stem() -> Stack:
         return Stack(in_channels, image_size).conv("conv", 32, kernel=3).batch_norm().activation("relu6")
@@ -71,5 +72,7 @@ def _layer(width_in: int, width: int, side: int, stride: int) -> Any:
 
 def _bottleneck(stack: Stack, hidden: int, width: int, kernel: int, stride: int, name: str) -> Stack:
     expanded = stack.conv(f"expand_{name}", hidden).batch_norm().activation("relu6")
-    moved = expanded.depthwise(f"depthwise_{name}", kernel=kernel, stride=stride).batch_norm().activation("relu6")
+    moved = (
+        expanded.depthwise(f"depthwise_{name}", kernel=kernel, stride=stride).batch_norm().activation("relu6")
+    )
     return moved.conv(f"project_{name}", width).batch_norm()

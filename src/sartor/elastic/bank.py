@@ -1,0 +1,94 @@
+"""The widest weights of every layer that a set of blocks can ask for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import nn
+
+from sartor.blueprint import Layer, Stack, walk_layers
+from sartor.elastic.layers import Extent, SlicedBatchNorm, SlicedConv2d, SlicedLinear, SlicedModule
+
+
+class WeightBank(nn.Module):
+    """Sliced layers by block and layer name, each as wide as its widest use.
+
+    Args:
+        stacks: pairs (block name, stack), all that will ever run.
+        norms: whether batch norms are held here (a slimmable network keeps one set per platform instead).
+    """
+
+    def __init__(self, stacks: Iterable[tuple[str, Stack]], *, seed: int = 0, norms: bool = True) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.blocks = nn.ModuleDict()
+        for (block, name), layer in widest_layers(stacks).items():
+            if layer.kind == "batch_norm" and not norms:
+                continue
+            if block not in self.blocks:
+                self.blocks[block] = nn.ModuleDict()
+            holder = self.blocks[block]
+            assert isinstance(holder, nn.ModuleDict)
+            holder[name] = _sliced(layer, generator)
+        self._table = {
+            (block, name): module
+            for block, holder in self.blocks.items()
+            if isinstance(holder, nn.ModuleDict)
+            for name, module in holder.items()
+        }
+
+    def layer(self, block: str, name: str) -> nn.Module:
+        """The sliced layer of one slot."""
+        return self._table[block, name]
+
+    def use_direct_gradients(self, direct: bool) -> None:
+        """Chooses between gradients added in place and ordinary autograd slices, for every layer."""
+        for module in self.modules():
+            if isinstance(module, SlicedModule):
+                module.direct_gradients = direct
+
+    def used_prefixes(self) -> Iterator[tuple[nn.Parameter, set[Extent]]]:
+        """The parameters that passes have used since the last :meth:`forget_prefixes`, with their extents."""
+        for module in self.modules():
+            if isinstance(module, SlicedModule):
+                for name, extents in module.used.items():
+                    yield getattr(module, name), extents
+
+    def forget_prefixes(self) -> None:
+        """Starts a new step."""
+        for module in self.modules():
+            if isinstance(module, SlicedModule):
+                module.used.clear()
+
+
+def widest_layers(stacks: Iterable[tuple[str, Stack]]) -> dict[tuple[str, str], Layer]:
+    """(block, layer name) -> the layer with weights at its greatest input and output channels.
+
+    Raises:
+        ValueError: two layers share a name but not a shape (kernel, kind, bias).
+    """
+    widest: dict[tuple[str, str], Layer] = {}
+    for block, stack in stacks:
+        for layer in walk_layers(stack.body):
+            if layer.kind not in ("conv", "linear", "batch_norm"):
+                continue
+            slot = (block, layer.name)
+            widest[slot] = _wider(widest[slot], layer, block) if slot in widest else layer
+    return widest
+
+
+def _wider(a: Layer, b: Layer, block: str) -> Layer:
+    if (a.kind, a.kernel, a.bias) != (b.kind, b.kernel, b.bias) or (a.groups > 1) != (b.groups > 1):
+        raise ValueError(f"{block}: two layers named {b.name!r} cannot share weights: {a} and {b}")
+    channels = max(a.out_channels, b.out_channels)
+    in_channels = max(a.in_channels, b.in_channels)
+    groups = in_channels if a.groups > 1 else 1
+    return dataclasses.replace(a, in_channels=in_channels, out_channels=channels, groups=groups)
+
+
+def _sliced(layer: Layer, generator: torch.Generator) -> SlicedModule:
+    if layer.kind == "conv":
+        return SlicedConv2d(layer, generator)
+    return SlicedLinear(layer, generator) if layer.kind == "linear" else SlicedBatchNorm(layer)

@@ -1,0 +1,127 @@
+"""Running blueprints on shared weights: one walk for the supernet and for the slimmable network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sartor.blueprint import PICTURES, Block, Layer, Node, Residual
+from sartor.network import join_inputs, padding
+
+# Applies a layer that owns weights: (block name, layer, input) -> output.
+ApplyWeights = Callable[[str, Layer, Tensor], Tensor]
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": lambda x: F.relu(x, inplace=True),
+    "relu6": lambda x: F.relu6(x, inplace=True),
+    "hard_swish": lambda x: F.hardswish(x, inplace=True),
+    "hard_sigmoid": lambda x: F.hardsigmoid(x, inplace=True),
+    "swish": lambda x: F.silu(x, inplace=True),
+    "sigmoid": torch.sigmoid,
+}
+
+
+class Dropout:
+    """Dropout with its own generator, so that a resumed run drops the same features."""
+
+    def __init__(self, rate: float, generator: torch.Generator) -> None:
+        self.rate = rate
+        self.generator = generator
+
+    def __call__(self, x: Tensor) -> Tensor:
+        keep = torch.rand(x.shape, generator=self.generator).to(x.device) >= self.rate
+        return x * keep / (1.0 - self.rate)
+
+
+def run_blocks(
+    blocks: Sequence[Block], x: Tensor, run_block: Callable[[Block, Tensor], Tensor]
+) -> Iterator[Tensor]:
+    """The outputs of the exits (or of the last block), computing nothing beyond the last one taken."""
+    outputs = {PICTURES: x}
+    last_reader = {name: i for i, block in enumerate(blocks) for name in block.inputs}
+    for i, block in enumerate(blocks):
+        y = run_block(block, join_inputs([outputs[name] for name in block.inputs], block.join))
+        for name in block.inputs:
+            if last_reader[name] == i:
+                outputs.pop(name, None)  # frees what nobody reads any more
+        if block.is_exit or i == len(blocks) - 1:
+            yield y
+        outputs[block.name] = y
+
+
+def run_body(
+    block: str, body: Sequence[Node], x: Tensor, apply: ApplyWeights, dropout: Dropout | None = None
+) -> Tensor:
+    """Runs the layers of one block."""
+    for node in body:
+        if isinstance(node, Layer):
+            x = run_layer(block, node, x, apply, dropout)
+        else:
+            y = run_body(block, node.body, x, apply, dropout)
+            x = x + y if isinstance(node, Residual) else x * y
+    return x
+
+
+def run_layer(block: str, layer: Layer, x: Tensor, apply: ApplyWeights, dropout: Dropout | None) -> Tensor:
+    """Runs one layer; those with weights go through ``apply``."""
+    if layer.kind in ("conv", "linear", "batch_norm"):
+        return apply(block, layer, x)
+    if layer.kind == "activation":
+        return _ACTIVATIONS[layer.function](x)
+    if layer.kind == "global_pool":
+        return x.mean((2, 3), keepdim=True)
+    if layer.kind == "dropout":
+        return x if dropout is None else dropout(x)
+    if layer.function == "max":
+        return F.max_pool2d(x, layer.kernel, layer.stride, padding(layer))
+    return F.avg_pool2d(x, layer.kernel, layer.stride, padding(layer), count_include_pad=False)
+
+
+def run_mixture(
+    block: str,
+    bodies: Sequence[tuple[Tensor | float, tuple[Node, ...]]],
+    x: Tensor,
+    apply: ApplyWeights,
+    dropout: Dropout | None = None,
+) -> Tensor:
+    """The weighted sum of several bodies, running what they share only once.
+
+    Equal layers at the head run before the branches part and equal layers at the tail after they are summed: a
+    mixture of kernel sizes shares its pointwise convolutions. Weights are expected to sum to 1.
+    """
+    if len(bodies) == 1:
+        return run_body(block, bodies[0][1], x, apply, dropout)
+    plain = [body for _, body in bodies]
+    head = _common(plain)
+    tail = _common([tuple(reversed(body[head:])) for body in plain])
+    x = run_body(block, plain[0][:head], x, apply, dropout)
+    branches = [(weight, body[head : len(body) - tail]) for weight, body in bodies]
+    if all(len(body) == 1 and isinstance(body[0], Residual) for _, body in branches):
+        inner = [(weight, body[0].body) for weight, body in branches if isinstance(body[0], Residual)]
+        y = x + run_mixture(block, inner, x, apply, dropout)
+    else:
+        y = sum(
+            (w * run_body(block, body, _fresh(x, body), apply, dropout) for w, body in branches),
+            torch.zeros(()),
+        )
+    return run_body(block, plain[0][len(plain[0]) - tail :] if tail else (), y, apply, dropout)
+
+
+def _common(bodies: Sequence[tuple[Node, ...]]) -> int:
+    """How many leading nodes all bodies share."""
+    count = 0
+    for nodes in zip(*bodies, strict=False):
+        if any(node != nodes[0] for node in nodes):
+            break
+        count += 1
+    return count
+
+
+def _fresh(x: Tensor, body: tuple[Node, ...]) -> Tensor:
+    """A copy where the body's first layer would overwrite an input that other branches read too."""
+    first = body[0] if body else None
+    overwrites = isinstance(first, Layer) and first.kind == "activation"
+    return x.clone() if overwrites else x

@@ -1,0 +1,138 @@
+"""The paper's deliverable: one network with shared weights that switches between platforms at run time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from sartor.blueprint import Blueprint, Layer
+from sartor.elastic.bank import WeightBank
+from sartor.elastic.execution import Dropout, run_blocks, run_body
+from sartor.elastic.supernet import copy_weights, find_layer
+from sartor.errors import RequestError
+from sartor.network import build
+
+FORMAT_VERSION = 1
+
+
+class SlimmableNetwork(nn.Module):
+    """Shared convolutions and one complete set of batch norms per switch (Yu et al., slimmable networks).
+
+    ``network.switch("watch")`` chooses the child that runs. Switches with equal blueprints share their batch norms.
+    """
+
+    def __init__(self, blueprints: Mapping[str, Blueprint], *, seed: int = 0) -> None:
+        super().__init__()
+        if not blueprints:
+            raise ValueError("a slimmable network needs at least one switch")
+        self.blueprints = dict(blueprints)
+        stacks = ((block.name, block.stack) for b in blueprints.values() for block in b.blocks)
+        self.bank = WeightBank(stacks, seed=seed, norms=False)
+        self._owner = _owners(self.blueprints)
+        self.norms = nn.ModuleDict()
+        for name in dict.fromkeys(self._owner.values()):
+            layers = [
+                (b.name, x) for b in self.blueprints[name].blocks for x in b.layers if x.kind == "batch_norm"
+            ]
+            self.norms[name] = nn.ModuleDict(
+                {_slot(block, x): nn.BatchNorm2d(x.out_channels) for block, x in layers}
+            )
+        self.active = next(iter(blueprints))
+        self.dropout: Dropout | None = None
+
+    @property
+    def switches(self) -> tuple[str, ...]:
+        """The names of the children."""
+        return tuple(self.blueprints)
+
+    def switch(self, name: str) -> SlimmableNetwork:
+        """Chooses the child that runs from now on."""
+        if name not in self.blueprints:
+            raise RequestError(f"unknown switch {name!r}; this network has {', '.join(self.blueprints)}")
+        self.active = name
+        return self
+
+    def forward(self, x: Tensor, switch: str | None = None) -> Tensor:
+        """The logits ``[B, classes]`` of the active child, or of ``switch`` for this call alone."""
+        name = self.active if switch is None else switch
+        norms = self.norms[self._owner[name]]
+        assert isinstance(norms, nn.ModuleDict)
+
+        def apply(block: str, layer: Layer, x: Tensor) -> Tensor:
+            if layer.kind == "batch_norm":
+                return norms[_slot(block, layer)](x)  # type: ignore[no-any-return]
+            return self.bank.layer(block, layer.name)(x, layer)  # type: ignore[no-any-return]
+
+        dropout = self.dropout if self.training else None
+        outputs = run_blocks(
+            self.blueprints[name].blocks, x, lambda b, y: run_body(b.name, b.stack.body, y, apply, dropout)
+        )
+        return list(outputs)[-1]
+
+    def extract(self, name: str) -> nn.Module:
+        """The plain network of one switch with its own copy of weights and statistics."""
+        blueprint = self.blueprints[name]
+        network = build(blueprint)
+        copy_weights(blueprint.blocks, self.bank, network)
+        norms = self.norms[self._owner[name]]
+        assert isinstance(norms, nn.ModuleDict)
+        for block in blueprint.blocks:
+            for layer in block.layers:
+                if layer.kind == "batch_norm":
+                    state = norms[_slot(block.name, layer)].state_dict()
+                    find_layer(network, block.name, layer.name).load_state_dict(state)
+        reference = next(self.parameters())
+        network.to(reference.device, reference.dtype)
+        return network.train(self.training)
+
+    def save(self, path: Path) -> None:
+        """Writes shared weights, batch norms and blueprints to one safetensors file, atomically."""
+        from safetensors.torch import save_file
+
+        described = {name: b.to_dict() for name, b in self.blueprints.items()}
+        metadata = {
+            "format_version": str(FORMAT_VERSION),
+            "kind": "sartor-slimmable",
+            "blueprints": json.dumps(described),
+        }
+        temporary = path.with_suffix(".part")
+        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, temporary, metadata)
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> SlimmableNetwork:
+        """Reads a file written by :meth:`save`; nothing is unpickled.
+
+        Raises:
+            RequestError: the file is missing, damaged, or of another kind.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("kind") != "sartor-slimmable":
+                    raise RequestError(f"{path} is not a slimmable network of Sartor")
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise RequestError(f"{path} cannot be read as a slimmable network: {error}") from error
+        blueprints = {n: Blueprint.from_dict(b) for n, b in json.loads(metadata["blueprints"]).items()}
+        network = cls(blueprints)
+        network.load_state_dict(tensors)
+        return network.eval()
+
+
+def _owners(blueprints: Mapping[str, Blueprint]) -> dict[str, str]:
+    """Switch -> the first switch with the same blocks, whose batch norms it shares."""
+    owner: dict[str, str] = {}
+    for name, blueprint in blueprints.items():
+        twin = next((n for n in owner if blueprints[n].blocks == blueprint.blocks), name)
+        owner[name] = twin
+    return owner
+
+
+def _slot(block: str, layer: Layer) -> str:
+    return f"{block}__{layer.name}"

@@ -1,0 +1,160 @@
+"""The plain network of a blueprint: torch layers and nothing else, no trace of elasticity."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sartor.blueprint import PICTURES, Block, Blueprint, Layer, Node, Residual
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "hard_swish": nn.Hardswish,
+    "hard_sigmoid": nn.Hardsigmoid,
+    "swish": nn.SiLU,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+class ResidualModule(nn.Sequential):
+    """x + body(x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return x + y
+
+
+class GateModule(nn.Sequential):
+    """x * body(x), with one factor per channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return x * y
+
+
+class GraphNetwork(nn.Module):
+    """Blocks in order of execution, each reading the outputs of earlier ones; one result per exit."""
+
+    def __init__(self, blueprint: Blueprint, blocks: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleDict(dict(blocks))
+        self._wiring = [(b.name, b.inputs, b.join, b.is_exit) for b in blueprint.blocks]
+
+    def stages(self, x: Tensor) -> Iterator[Tensor]:
+        """The result of every exit, each computed when it is asked for."""
+        outputs = {PICTURES: x}
+        for name, inputs, join, is_exit in self._wiring:
+            outputs[name] = self.blocks[name](join_inputs([outputs[i] for i in inputs], join))
+            if is_exit:
+                yield outputs[name]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.stages(x))
+
+
+def build(blueprint: Blueprint, *, seed: int = 0, dropout: float = 0.0) -> nn.Module:
+    """The network of a blueprint with freshly initialised weights.
+
+    A chain becomes an ``nn.Sequential`` of blocks; a graph or a network with exits a :class:`GraphNetwork`.
+    Convolutions start from He's normal initialisation (fan-out), the linear layer from torch's own.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    blocks = {b.name: build_body(b.stack.body, dropout) for b in blueprint.blocks}
+    network = (
+        nn.Sequential(OrderedDict(blocks)) if is_chain(blueprint.blocks) else GraphNetwork(blueprint, blocks)
+    )
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            initialise(
+                module.weight, module.bias, module.groups if isinstance(module, nn.Conv2d) else 1, generator
+            )
+    return network
+
+
+def build_body(body: Sequence[Node], dropout: float = 0.0) -> nn.Sequential:
+    """The layers of a body as a sequence of named torch modules."""
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    for i, node in enumerate(body):
+        if isinstance(node, Layer):
+            modules[node.name] = build_layer(node, dropout)
+            if node.kind == "global_pool" and not _still_spatial(body, i):
+                modules["flatten"] = nn.Flatten()
+        else:
+            wrapper = ResidualModule if isinstance(node, Residual) else GateModule
+            inner = build_body(node.body, dropout)
+            modules[f"{type(node).__name__.lower()}{i}"] = wrapper(OrderedDict(inner.named_children()))
+    return nn.Sequential(modules)
+
+
+def build_layer(layer: Layer, dropout: float = 0.0) -> nn.Module:
+    """One torch layer."""
+    if layer.kind == "conv":
+        return nn.Conv2d(
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel,
+            layer.stride,
+            padding(layer),
+            layer.dilation,
+            layer.groups,
+            layer.bias,
+        )
+    if layer.kind == "linear":
+        return nn.Linear(layer.in_channels, layer.out_channels)
+    if layer.kind == "batch_norm":
+        return nn.BatchNorm2d(layer.out_channels)
+    if layer.kind == "activation":
+        return ACTIVATIONS[layer.function](**({} if layer.function == "sigmoid" else {"inplace": True}))
+    if layer.kind == "pool":
+        if layer.function == "max":
+            return nn.MaxPool2d(layer.kernel, layer.stride, padding(layer))
+        return nn.AvgPool2d(layer.kernel, layer.stride, padding(layer), count_include_pad=False)
+    return nn.AdaptiveAvgPool2d(1) if layer.kind == "global_pool" else nn.Dropout(dropout)
+
+
+def padding(layer: Layer) -> int:
+    """The padding that keeps the side at stride 1."""
+    return layer.dilation * (layer.kernel // 2)
+
+
+def initialise(weight: Tensor, bias: Tensor | None, groups: int, generator: torch.Generator) -> None:
+    """He's normal initialisation for convolutions (fan-out), torch's own uniform one for linear layers."""
+    with torch.no_grad():
+        if weight.ndim == 4:
+            fan_out = weight.shape[0] * weight.shape[2] * weight.shape[3] // groups
+            weight.normal_(0.0, (2.0 / fan_out) ** 0.5, generator=generator)
+        else:
+            bound = weight.shape[1] ** -0.5
+            weight.uniform_(-bound, bound, generator=generator)
+        if bias is not None:
+            bound = (weight[0].numel()) ** -0.5
+            bias.uniform_(-bound, bound, generator=generator)
+
+
+def join_inputs(inputs: Sequence[Tensor], join: str) -> Tensor:
+    """One tensor from the inputs of a block."""
+    if join == "concat":
+        return torch.cat(list(inputs), dim=1)
+    total = inputs[0]
+    for other in inputs[1:]:
+        total = total + other
+    return total
+
+
+def is_chain(blocks: Sequence[Block]) -> bool:
+    """Whether every block reads just the one before it and only the last one is an output."""
+    previous = (PICTURES, *[b.name for b in blocks])
+    linear = all(b.inputs == (p,) for b, p in zip(blocks, previous, strict=False))
+    return linear and not any(b.is_exit for b in blocks)
+
+
+def _still_spatial(body: Sequence[Node], position: int) -> bool:
+    """Whether a convolution follows the pooling (in a gate); features for a linear layer are flattened."""
+    following = next(
+        (n for n in body[position + 1 :] if isinstance(n, Layer) and n.kind in ("conv", "linear")), None
+    )
+    return following is None or following.kind == "conv"

@@ -1,0 +1,36 @@
+"""Known networks by name, resolved by the templates of the space they belong to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from sartor import spaces
+from sartor.blueprint import Blueprint
+from sartor.errors import RequestError
+
+
+def _mobilenet_v1(match: re.Match[str], num_classes: int, image_size: int) -> Blueprint:
+    space = spaces.create("mobilenet_v1", num_classes=num_classes, image_size=image_size)
+    assert space.uniform is not None
+    return space.blueprint(space.uniform(float(match[1])), match[0])
+
+
+# A pattern of names -> the function that resolves them; a family is one line.
+_FAMILIES: dict[str, tuple[str, Callable[[re.Match[str], int, int], Blueprint]]] = {
+    r"mobilenet_v1_(\d+(?:\.\d+)?)x": ("mobilenet_v1_<width>x", _mobilenet_v1),
+}
+
+
+def reference(name: str, *, num_classes: int = 1000, image_size: int = 224) -> Blueprint:
+    """The blueprint of a known network, such as ``reference("mobilenet_v1_0.375x", num_classes=100, image_size=32)``.
+
+    Raises:
+        RequestError: the name is unknown.
+    """
+    for pattern, (_, resolve) in _FAMILIES.items():
+        match = re.fullmatch(pattern, name)
+        if match:
+            return resolve(match, num_classes, image_size)
+    known = ", ".join(form for form, _ in _FAMILIES.values())
+    raise RequestError(f"unknown reference network {name!r}; known are {known}")
