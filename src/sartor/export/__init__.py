@@ -1,0 +1,30 @@
+"""ONNX, and proof that it agrees, is small, and how fast it is.
+
+Importing this package loads neither torch nor onnx: the worker and ``sartor predict`` run without them.
+"""
+
+from sartor.export.card import ModelCard
+from sartor.export.latency import Latency, measure_latency, time_calls
+from sartor.export.liveness import activation_timeline, peak_activation_bytes
+from sartor.export.onnx_file import export_onnx
+from sartor.export.prediction import ClassScore, Prediction, predict
+from sartor.export.preprocessing import fit_size, load_picture, preprocess
+from sartor.export.verification import Verification, verify
+
+__all__ = [
+    "ClassScore",
+    "Latency",
+    "ModelCard",
+    "Prediction",
+    "Verification",
+    "activation_timeline",
+    "export_onnx",
+    "fit_size",
+    "load_picture",
+    "measure_latency",
+    "peak_activation_bytes",
+    "predict",
+    "preprocess",
+    "time_calls",
+    "verify",
+]
