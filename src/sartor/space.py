@@ -357,7 +357,7 @@ class SearchSpace:
 
     def _canonical_rules(self) -> Iterable[Factor]:
         """For every decision that can be inert: where it is, only option 0 counts."""
-        for i, decision in enumerate(self.decisions):
+        for i in range(len(self.decisions)):
             scope = [i]
             while (when := self.decisions[scope[0]].when) is not None:
                 scope.insert(0, self.index[when[0]])
