@@ -21,6 +21,5 @@ def require(module: str, *, extra: str) -> ModuleType:
         absent = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == package
         found = "is not installed" if absent else f"is installed but does not load ({error})"
         raise MissingDependencyError(
-            f"This step needs the package '{package}', which {found}. "
-            f"Install it with: pip install 'sartor[{extra}]'"
+            f"This step needs the package '{package}', which {found}. Install it with: pip install 'sartor[{extra}]'"
         ) from error

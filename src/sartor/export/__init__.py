@@ -8,7 +8,7 @@ from sartor.export.latency import Latency, measure_latency, time_calls
 from sartor.export.liveness import activation_timeline, peak_activation_bytes
 from sartor.export.onnx_file import export_onnx
 from sartor.export.prediction import ClassScore, Prediction, predict
-from sartor.export.preprocessing import fit_size, load_picture, preprocess
+from sartor.export.preprocessing import load_picture, preprocess
 from sartor.export.verification import Verification, verify
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "Verification",
     "activation_timeline",
     "export_onnx",
-    "fit_size",
     "load_picture",
     "measure_latency",
     "peak_activation_bytes",

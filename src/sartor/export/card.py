@@ -15,9 +15,9 @@ FORMAT_VERSION = 1
 PREFIX = "sartor."
 
 ColourOrder = Literal["RGB", "grey"]
-Interpolation = Literal["nearest", "bilinear", "bicubic"]
 _CHANNELS = {"RGB": 3, "grey": 1}
-_INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+# The one rule of sartor.data.decode: whole ratios average boxes, others are bilinear, area-aware.
+RESIZE_FILTER = "box_or_bilinear"
 
 
 def _version() -> str:
@@ -42,7 +42,7 @@ class ModelCard:
         class_names: one per logit, in the order of the logits.
         resize_size: a picture of another size is resized so that its shorter side has this many pixels, then
             its centre of ``image_size`` is taken; ``None`` stands for ``image_size``.
-        interpolation: how that resizing interpolates.
+        resize_filter: names the filter of that resizing (``RESIZE_FILTER``), so that another one is refused.
         budgets: what the platform allowed, such as ``{"macs": 12200000}``.
         costs: what the network costs: ``macs``, ``params``, ``peak_memory_bytes``.
         architecture: the architecture in its JSON form.
@@ -59,7 +59,7 @@ class ModelCard:
     colour_order: ColourOrder
     class_names: tuple[str, ...]
     resize_size: int | None = None
-    interpolation: Interpolation = "bilinear"
+    resize_filter: str = RESIZE_FILTER
     budgets: Mapping[str, float] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     architecture: Mapping[str, Any] = field(default_factory=dict)
@@ -89,8 +89,8 @@ class ModelCard:
                 f"resize_size {self.shorter_side} is smaller than image_size {self.image_size}",
             ),
             (
-                self.interpolation in _INTERPOLATIONS,
-                f"interpolation is {self.interpolation!r}; allowed are {', '.join(_INTERPOLATIONS)}",
+                self.resize_filter == RESIZE_FILTER,
+                f"resize_filter is {self.resize_filter!r}; this Sartor knows {RESIZE_FILTER!r}",
             ),
             (len(self.class_names) >= 1, "class_names is empty"),
         ]
@@ -131,9 +131,7 @@ class ModelCard:
         missing = [
             name
             for name, f in known.items()
-            if name not in data
-            and f.default is dataclasses.MISSING
-            and f.default_factory is dataclasses.MISSING
+            if name not in data and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         ]
         if missing:
             raise RequestError(f"The model card lacks {', '.join(missing)}. Export the network again.")

@@ -87,9 +87,7 @@ def measure_latency(
     """
     session = open_session(model) if isinstance(model, (str, Path, bytes)) else model
     feed = inputs if inputs is not None else _random_inputs(session, batch_size)
-    return time_calls(
-        lambda: session.run(None, feed), warmup=warmup, repeats=repeats, max_seconds=max_seconds
-    )
+    return time_calls(lambda: session.run(None, feed), warmup=warmup, repeats=repeats, max_seconds=max_seconds)
 
 
 def _calls_per_sample(call: Callable[[], object], warmup: int) -> int:

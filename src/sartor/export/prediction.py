@@ -61,8 +61,7 @@ def predict(path: str | Path, picture_files: Sequence[PictureFile], top: int = 5
                 "classes. Export the network again."
             )
         predictions += [
-            Prediction(str(file), _best(row, card.class_names, top))
-            for file, row in zip(files, logits, strict=True)
+            Prediction(str(file), _best(row, card.class_names, top)) for file, row in zip(files, logits, strict=True)
         ]
     return predictions
 

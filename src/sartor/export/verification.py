@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import sartor.export
 from sartor.errors import RequestError, VerificationError
-from sartor.export.preprocessing import Pictures
+from sartor.export.preprocessing import RawPictures
 
 Float64 = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ class Verification:
 
 def verify(
     path: str | Path,
-    pictures: Pictures,
+    pictures: RawPictures,
     reference_logits: ArrayLike,
     *,
     tolerance: float = TOLERANCE,
@@ -121,15 +121,11 @@ def compare_logits(
         )
     if not (np.isfinite(logits).all() and np.isfinite(reference).all()):
         bad = source if np.isfinite(reference).all() else "the network itself"
-        raise VerificationError(
-            f"Checking {source}: {bad} gives logits that are not finite (NaN or infinity)."
-        )
+        raise VerificationError(f"Checking {source}: {bad} gives logits that are not finite (NaN or infinity).")
     scale = np.maximum(1.0, np.abs(reference).max(axis=1))  # [n]
     diff = np.abs(logits - reference).max(axis=1)  # [n]
     rows = np.arange(len(reference))
-    gap = (
-        reference.max(axis=1) - reference[rows, logits.argmax(axis=1)]
-    )  # [n], 0 where the first class agrees
+    gap = reference.max(axis=1) - reference[rows, logits.argmax(axis=1)]  # [n], 0 where the first class agrees
     agreement = float((gap <= TIE * scale).mean())
     if (diff > tolerance * scale).any() or agreement < 1.0:
         raise VerificationError(
@@ -164,7 +160,7 @@ def _likely_reason(reference: Float64, logits: Float64) -> str:
 
 
 def _ask_worker(
-    path: Path, pictures: Pictures, repeats: int, timeout_seconds: float
+    path: Path, pictures: RawPictures, repeats: int, timeout_seconds: float
 ) -> tuple[dict[str, Any], NDArray[np.float32]]:
     """Runs the worker in a folder of its own; its answer and the logits it computed."""
     with tempfile.TemporaryDirectory(prefix="sartor-verify-") as name:
