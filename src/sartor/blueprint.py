@@ -22,6 +22,7 @@ Join = Literal["single", "sum", "concat"]
 BYTES_PER_ELEMENT = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 PICTURES = "pictures"  # the name of the input in Block.inputs
 
+WITH_WEIGHTS: frozenset[str] = frozenset({"conv", "linear", "batch_norm"})
 _IN_PLACE: frozenset[str] = frozenset({"batch_norm", "activation", "dropout"})
 
 
@@ -77,9 +78,7 @@ class Layer:
     @property
     def depthwise(self) -> bool:
         """Whether every channel is convolved on its own."""
-        return (
-            self.kind == "conv" and self.groups == self.in_channels == self.out_channels and self.groups > 1
-        )
+        return self.kind == "conv" and self.groups == self.in_channels == self.out_channels and self.groups > 1
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,8 @@ class Stack:
         dilation: int = 1,
         bias: bool = False,
     ) -> Stack:
-        """A convolution padded to keep the side, which ``stride`` divides (rounding up)."""
+        """A convolution padded to keep the side, which ``stride`` divides (rounding up); kernels are odd."""
+        _check_kernel(name, kernel)
         side = -(-self.out_side // stride)
         layer = Layer(
             name,
@@ -171,7 +171,8 @@ class Stack:
         return self._with(layer, self.out_channels, 1)
 
     def pool(self, function: Literal["max", "avg"], *, kernel: int = 3, stride: int = 1) -> Stack:
-        """A padded pooling; averages leave the padding out."""
+        """A padded pooling with an odd kernel; averages leave the padding out."""
+        _check_kernel(f"{function} pooling", kernel)
         side = -(-self.out_side // stride)
         channels = self.out_channels
         layer = Layer(
@@ -203,6 +204,8 @@ class Stack:
         """Multiplies by ``body``, which must end in one value per channel."""
         if body.out_channels != self.out_channels or body.out_side != 1:
             raise ValueError("a gate must end in one value per channel")
+        if any(layer.kind == "linear" for layer in walk_layers(body.body)):
+            raise ValueError("a gate keeps its positions: use 1x1 convolutions in place of linear layers")
         return self._with(Gate(body.body), self.out_channels, self.out_side)
 
     def then(self, other: Stack) -> Stack:
@@ -218,9 +221,7 @@ class Stack:
 
     def _same(self, name: str, kind: LayerKind, function: str = "") -> Stack:
         channels, side = self.out_channels, self.out_side
-        return self._with(
-            Layer(name, kind, channels, channels, side, side, function=function), channels, side
-        )
+        return self._with(Layer(name, kind, channels, channels, side, side, function=function), channels, side)
 
     def _with(self, node: Node, channels: int, side: int) -> Stack:
         return dataclasses.replace(self, body=(*self.body, node), out_channels=channels, out_side=side)
@@ -278,7 +279,8 @@ class Blueprint:
     @cached_property
     def peak_memory_bytes(self) -> int:
         """The largest sum of live activations over the execution order, batch 1, float32."""
-        return peak_elements(self.blocks) * BYTES_PER_ELEMENT["float32"]
+        pictures = self.in_channels * self.image_size**2
+        return peak_elements(self.blocks, pictures) * BYTES_PER_ELEMENT["float32"]
 
     @property
     def num_classes(self) -> int:
@@ -316,21 +318,19 @@ def walk_layers(body: Sequence[Node]) -> Iterator[Layer]:
             yield from walk_layers(node.body)
 
 
-def peak_elements(blocks: Sequence[Block]) -> int:
-    """The largest number of live elements while ``blocks`` run in order, for one picture.
+def peak_elements(blocks: Sequence[Block], pictures: int) -> int:
+    """The largest number of live elements while ``blocks`` run in order, for one picture of ``pictures`` elements.
 
     A tensor lives from the layer that makes it to its last reader; logits live to the end. Elementwise layers
     overwrite their input unless it is still needed.
     """
     last_reader = {name: index for index, block in enumerate(blocks) for name in block.inputs}
-    size = {block.name: block.out_elements for block in blocks}
+    last_reader |= {block.name: len(blocks) for block in blocks if block.is_exit}
+    size = {PICTURES: pictures} | {block.name: block.out_elements for block in blocks}
     peak = 0
     for index, block in enumerate(blocks):
-        waiting = sum(
-            size[other.name]
-            for other in blocks[:index]
-            if other.name not in block.inputs and (other.is_exit or last_reader.get(other.name, -1) > index)
-        )
+        earlier = (PICTURES, *[other.name for other in blocks[:index]])
+        waiting = sum(size[n] for n in earlier if n not in block.inputs and last_reader.get(n, -1) > index)
         peak = max(
             peak,
             waiting + block_peak_elements(block, kept=_kept_inputs(block, index, last_reader), size=size),
@@ -338,9 +338,7 @@ def peak_elements(blocks: Sequence[Block]) -> int:
     return peak
 
 
-def block_peak_elements(
-    block: Block, kept: frozenset[str] = frozenset(), size: dict[str, int] | None = None
-) -> int:
+def block_peak_elements(block: Block, kept: frozenset[str] = frozenset(), size: dict[str, int] | None = None) -> int:
     """The largest number of live elements inside one block; ``kept`` inputs are needed after it."""
     entering = block.stack.in_channels * block.stack.in_side**2
     if block.join == "single":
@@ -374,16 +372,30 @@ def _body_peak(body: Sequence[Node], held: int, kept: bool) -> tuple[int, bool]:
             if kept:
                 held, kept = held + node.in_elements, False
             continue
-        first = next(walk_layers(node.body))
+        entering = next(walk_layers(node.body)).in_elements
         inner, _ = _body_peak(node.body, held, True)
-        last_elements = list(walk_layers(node.body))[-1].out_elements
         # The sum is written over the body's output, the product over the gate's input.
-        joined = held + first.in_elements + last_elements
+        joined = held + entering + _out_elements(node.body)
         if kept:
-            joined += first.in_elements if isinstance(node, Gate) else 0
-            held, kept = held + first.in_elements, False
+            joined += entering if isinstance(node, Gate) else 0
+            held, kept = held + entering, False
         peak = max(peak, inner, joined)
     return peak, kept
+
+
+def _out_elements(body: Sequence[Node]) -> int:
+    """Elements that a body hands on; a gate hands on its input, not the factors that its last layer makes."""
+    last = body[-1]
+    if isinstance(last, Layer):
+        return last.out_elements
+    if isinstance(last, Residual):
+        return _out_elements(last.body)
+    return next(walk_layers(last.body)).in_elements
+
+
+def _check_kernel(name: str, kernel: int) -> None:
+    if kernel % 2 == 0:
+        raise ValueError(f"{name}: kernels are odd, so that padding keeps the side; got {kernel}")
 
 
 def _node_to_dict(node: Node) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sartor.blueprint import PICTURES, Block, Blueprint, Layer, Node, Residual
+from sartor.blueprint import PICTURES, WITH_WEIGHTS, Block, Blueprint, Layer, Node, Residual
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -37,12 +38,16 @@ class GateModule(nn.Sequential):
 
 
 class GraphNetwork(nn.Module):
-    """Blocks in order of execution, each reading the outputs of earlier ones; one result per exit."""
+    """Blocks in order of execution, each reading the outputs of earlier ones.
+
+    The result is a tensor, or a tuple with one per exit where there are several.
+    """
 
     def __init__(self, blueprint: Blueprint, blocks: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.blocks = nn.ModuleDict(dict(blocks))
-        self._wiring = [(b.name, b.inputs, b.join, b.is_exit) for b in blueprint.blocks]
+        exits = exit_names(blueprint.blocks)
+        self._wiring = [(b.name, b.inputs, b.join, b.name in exits) for b in blueprint.blocks]
 
     def stages(self, x: Tensor) -> Iterator[Tensor]:
         """The result of every exit, each computed when it is asked for."""
@@ -52,8 +57,9 @@ class GraphNetwork(nn.Module):
             if is_exit:
                 yield outputs[name]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.stages(x))
+    def forward(self, x: Tensor) -> Any:
+        results = tuple(self.stages(x))
+        return results if len(results) > 1 else results[0]
 
 
 def build(blueprint: Blueprint, *, seed: int = 0, dropout: float = 0.0) -> nn.Module:
@@ -64,14 +70,10 @@ def build(blueprint: Blueprint, *, seed: int = 0, dropout: float = 0.0) -> nn.Mo
     """
     generator = torch.Generator().manual_seed(seed)
     blocks = {b.name: build_body(b.stack.body, dropout) for b in blueprint.blocks}
-    network = (
-        nn.Sequential(OrderedDict(blocks)) if is_chain(blueprint.blocks) else GraphNetwork(blueprint, blocks)
-    )
+    network = nn.Sequential(OrderedDict(blocks)) if is_chain(blueprint.blocks) else GraphNetwork(blueprint, blocks)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            initialise(
-                module.weight, module.bias, module.groups if isinstance(module, nn.Conv2d) else 1, generator
-            )
+            initialise(module.weight, module.bias, module.groups if isinstance(module, nn.Conv2d) else 1, generator)
     return network
 
 
@@ -80,7 +82,10 @@ def build_body(body: Sequence[Node], dropout: float = 0.0) -> nn.Sequential:
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     for i, node in enumerate(body):
         if isinstance(node, Layer):
-            modules[node.name] = build_layer(node, dropout)
+            if node.name in modules and node.kind in WITH_WEIGHTS:
+                raise ValueError(f"two layers of one body are named {node.name!r}")
+            name = f"{node.name}_{i}" if node.name in modules else node.name
+            modules[name] = build_layer(node, dropout, in_place=owns_input(body, i))
             if node.kind == "global_pool" and not _still_spatial(body, i):
                 modules["flatten"] = nn.Flatten()
         else:
@@ -90,8 +95,8 @@ def build_body(body: Sequence[Node], dropout: float = 0.0) -> nn.Sequential:
     return nn.Sequential(modules)
 
 
-def build_layer(layer: Layer, dropout: float = 0.0) -> nn.Module:
-    """One torch layer."""
+def build_layer(layer: Layer, dropout: float = 0.0, *, in_place: bool = True) -> nn.Module:
+    """One torch layer; ``in_place`` lets an activation overwrite its input."""
     if layer.kind == "conv":
         return nn.Conv2d(
             layer.in_channels,
@@ -108,7 +113,7 @@ def build_layer(layer: Layer, dropout: float = 0.0) -> nn.Module:
     if layer.kind == "batch_norm":
         return nn.BatchNorm2d(layer.out_channels)
     if layer.kind == "activation":
-        return ACTIVATIONS[layer.function](**({} if layer.function == "sigmoid" else {"inplace": True}))
+        return ACTIVATIONS[layer.function](**({} if layer.function == "sigmoid" else {"inplace": in_place}))
     if layer.kind == "pool":
         if layer.function == "max":
             return nn.MaxPool2d(layer.kernel, layer.stride, padding(layer))
@@ -145,6 +150,20 @@ def join_inputs(inputs: Sequence[Tensor], join: str) -> Tensor:
     return total
 
 
+def owns_input(body: Sequence[Node], position: int) -> bool:
+    """Whether the input of the node at ``position`` was made in this body, so that it may be overwritten.
+
+    The input of the whole body may be a shortcut, a tensor that other blocks read, or the caller's pictures; a
+    dropout at rest hands it on as it is.
+    """
+    return any(not isinstance(n, Layer) or n.kind != "dropout" for n in body[:position])
+
+
+def exit_names(blocks: Sequence[Block]) -> tuple[str, ...]:
+    """The blocks whose outputs are the results: those marked as exits, or else the last one."""
+    return tuple(b.name for b in blocks if b.is_exit) or (blocks[-1].name,)
+
+
 def is_chain(blocks: Sequence[Block]) -> bool:
     """Whether every block reads just the one before it and only the last one is an output."""
     previous = (PICTURES, *[b.name for b in blocks])
@@ -154,7 +173,5 @@ def is_chain(blocks: Sequence[Block]) -> bool:
 
 def _still_spatial(body: Sequence[Node], position: int) -> bool:
     """Whether a convolution follows the pooling (in a gate); features for a linear layer are flattened."""
-    following = next(
-        (n for n in body[position + 1 :] if isinstance(n, Layer) and n.kind in ("conv", "linear")), None
-    )
+    following = next((n for n in body[position + 1 :] if isinstance(n, Layer) and n.kind in ("conv", "linear")), None)
     return following is None or following.kind == "conv"

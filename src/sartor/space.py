@@ -42,9 +42,7 @@ class Decision:
         if not self.options or len(set(self.options)) != len(self.options):
             raise ValueError(f"decision {self.name!r} needs distinct options, got {self.options}")
         if self.kind == "width" and list(self.options) != sorted(self.options):
-            raise ValueError(
-                f"decision {self.name!r} is a width: its options must ascend, got {self.options}"
-            )
+            raise ValueError(f"decision {self.name!r} is a width: its options must ascend, got {self.options}")
 
 
 @dataclass(frozen=True)
@@ -146,8 +144,7 @@ class SearchSpace:
         self.index = {d.name: i for i, d in enumerate(self.decisions)}
         self.sizes = tuple(len(d.options) for d in self.decisions)
         self.groups = tuple(
-            tuple(sorted(self.index[n] for n in group))
-            for group in groups or [[d.name] for d in self.decisions]
+            tuple(sorted(self.index[n] for n in group)) for group in groups or [[d.name] for d in self.decisions]
         )
         self.uniform = uniform
         self._references = dict(references or {})
@@ -188,19 +185,15 @@ class SearchSpace:
         for i, decision in enumerate(self.decisions):
             value = values[decision.name]
             if value not in decision.options:
-                raise RequestError(
-                    f"{decision.name}: {value!r} is not an option, allowed are {decision.options}"
-                )
+                raise RequestError(f"{decision.name}: {value!r} is not an option, allowed are {decision.options}")
             row[i] = decision.options.index(value)
         return row
 
     def from_dict(self, data: Mapping[str, Any]) -> Architecture:
         """The inverse of :meth:`Architecture.to_dict`."""
         if data.get("space") != self.name:
-            raise RequestError(
-                f"an architecture of space {data.get('space')!r} does not belong to {self.name!r}"
-            )
-        return self.architecture(self.encode(data["choices"]))
+            raise RequestError(f"an architecture of space {data.get('space')!r} does not belong to {self.name!r}")
+        return self.architecture(self.encode({name: _tuples(v) for name, v in data["choices"].items()}))
 
     @cached_property
     def smallest(self) -> Architecture | None:
@@ -304,9 +297,7 @@ class SearchSpace:
             return template.inputs
         return (self.templates[position - 1].name,) if position else (PICTURES,)
 
-    def cost(
-        self, name: str, exit: int | None = None, lazy: bool = False, dtype: str = "float32"
-    ) -> FactorCost:
+    def cost(self, name: str, exit: int | None = None, lazy: bool = False, dtype: str = "float32") -> FactorCost:
         """A cost of this space by name: ``macs``, ``params`` or ``peak_memory_bytes``.
 
         ``exit`` counts up to that exit (default: the last), ``lazy`` only what that exit reads.
@@ -336,9 +327,7 @@ class SearchSpace:
 
     def _block(self, position: int, stack: Stack) -> Block:
         template = self.templates[position]
-        return Block(
-            template.name, self.inputs(position), stack, template.join, template.stage, template.is_exit
-        )
+        return Block(template.name, self.inputs(position), stack, template.join, template.stage, template.is_exit)
 
     # ------------------------------------------------------------------ rules
 
@@ -377,9 +366,7 @@ class SearchSpace:
             return math.prod(self.sizes)
         from sartor import mrf
 
-        return mrf.count(
-            mrf.Problem(self.sizes, FactorCost(self.sizes, ()), rules, [d.name for d in self.decisions])
-        )
+        return mrf.count(mrf.Problem(self.sizes, FactorCost(self.sizes, ()), rules, [d.name for d in self.decisions]))
 
     def _check(self) -> None:
         if len(self.index) != len(self.decisions):
@@ -389,11 +376,12 @@ class SearchSpace:
             raise ValueError(f"{self.name}: template names must be unique")
         for i, decision in enumerate(self.decisions):
             if decision.when is not None and self.index[decision.when[0]] >= i:
-                raise ValueError(
-                    f"{decision.name} must come after the decision {decision.when[0]} it depends on"
-                )
+                raise ValueError(f"{decision.name} must come after the decision {decision.when[0]} it depends on")
 
     def __repr__(self) -> str:
-        return (
-            f"SearchSpace({self.name}, {len(self.decisions)} decisions, {self.cardinality:.3g} architectures)"
-        )
+        return f"SearchSpace({self.name}, {len(self.decisions)} decisions, {self.cardinality:.3g} architectures)"
+
+
+def _tuples(value: Any) -> Any:
+    """An option as it was before JSON turned its tuples into lists."""
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value

@@ -41,9 +41,7 @@ def analytic_cost(
     if name == "peak_memory_bytes":
         if dtype not in BYTES_PER_ELEMENT:
             raise RequestError(f"unknown dtype {dtype!r}; known are {', '.join(BYTES_PER_ELEMENT)}")
-        factors = [
-            _memory_factor(space, positions, i, BYTES_PER_ELEMENT[dtype]) for i in range(len(positions))
-        ]
+        factors = [_memory_factor(space, positions, i, BYTES_PER_ELEMENT[dtype]) for i in range(len(positions))]
         return FactorCost(space.sizes, factors, 0, "max", name)
     return FactorCost(space.sizes, [_sum_factor(space, p, name) for p in positions], 0, "sum", name)
 
@@ -78,15 +76,14 @@ def _memory_factor(space: SearchSpace, positions: list[int], index: int, bytes_p
     template = space.templates[positions[index]]
     own_inputs = space.inputs(positions[index])
     last_reader = {name: i for i, p in enumerate(positions) for name in space.inputs(p)}
-    waiting, sized = [], []
-    for earlier in positions[:index]:
-        other = space.templates[earlier]
-        if other.name in own_inputs:
-            sized.append(other)  # a join of several inputs needs their sizes
-        elif other.is_exit or last_reader.get(other.name, -1) > index:
-            waiting.append(other)
+    last_reader |= {space.templates[p].name: len(positions) for p in positions if space.templates[p].is_exit}
+    pictures = space.in_channels * space.image_size**2
+    pictures_wait = PICTURES not in own_inputs and last_reader.get(PICTURES, -1) > index
+    earlier = [space.templates[p] for p in positions[:index]]
+    waiting = [t for t in earlier if t.name not in own_inputs and last_reader.get(t.name, -1) > index]
     kept = frozenset(name for name in own_inputs if last_reader[name] > index)
-    joined = sized if template.join != "single" else []
+    # A join of several inputs needs their sizes.
+    joined = [t for t in earlier if t.name in own_inputs] if template.join != "single" else []
     scope = sorted({space.index[n] for t in (template, *waiting, *joined) for n in t.scope})
     values = []
     for choice in itertools.product(*[space.decisions[d].options for d in scope]):
@@ -94,7 +91,8 @@ def _memory_factor(space: SearchSpace, positions: list[int], index: int, bytes_p
         stack = space.stack(template, named)
         size = {t.name: _elements(space.stack(t, named)) for t in (*waiting, *joined)}
         block = Block(template.name, own_inputs, stack, template.join)
-        live = block_peak_elements(block, kept, size) + sum(size[t.name] for t in waiting)
+        live = block_peak_elements(block, kept, {PICTURES: pictures, **size})
+        live += sum(size[t.name] for t in waiting) + (pictures if pictures_wait else 0)
         values.append(live * bytes_per_element)
     return Factor(tuple(scope), _table(values, tuple(scope), space))
 

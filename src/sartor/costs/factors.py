@@ -30,9 +30,7 @@ class Factor:
         if list(self.scope) != sorted(set(self.scope)):
             raise ValueError(f"a factor's scope must be ascending without repeats, got {self.scope}")
         if self.table.ndim != len(self.scope):
-            raise ValueError(
-                f"a factor over {len(self.scope)} decisions got a table with {self.table.ndim} axes"
-            )
+            raise ValueError(f"a factor over {len(self.scope)} decisions got a table with {self.table.ndim} axes")
 
     def expanded(self, scope: Sequence[int], sizes: Sequence[int]) -> NDArray[Any]:
         """The table as a broadcastable view over a larger ``scope`` (axes of length 1 where it is constant)."""
@@ -68,6 +66,9 @@ class FactorCost:
         rows = np.atleast_2d(np.asarray(rows))
         if rows.shape[1] != len(self.sizes):
             raise ValueError(f"rows have {rows.shape[1]} decisions, the space has {len(self.sizes)}")
+        # Without this check a wrong option reads a neighbouring cell of the table.
+        if rows.size and (rows.min() < 0 or (rows.max(axis=0) >= self.sizes).any()):
+            raise ValueError(f"rows hold options that do not exist; decisions have {self.sizes} options")
         dtype = np.result_type(*[f.table.dtype for f in self.factors], np.asarray(self.constant).dtype)
         out = np.full(len(rows), self.constant, dtype=dtype)
         join: Any = np.add if self.reduction == "sum" else np.maximum
@@ -92,9 +93,7 @@ class FactorCost:
         total: Any = self.constant
         for factor in self.factors:
             probability = marginal(factor.scope)
-            table = (
-                factor.table if isinstance(probability, np.ndarray) else probability.new_tensor(factor.table)
-            )
+            table = factor.table if isinstance(probability, np.ndarray) else probability.new_tensor(factor.table)
             total = total + (probability * table).sum()
         return total
 
@@ -113,9 +112,7 @@ def _merge(
     for factor in factors:
         expected = tuple(sizes[d] for d in factor.scope)
         if factor.table.shape != expected:
-            raise ValueError(
-                f"factor over decisions {factor.scope} needs shape {expected}, got {factor.table.shape}"
-            )
+            raise ValueError(f"factor over decisions {factor.scope} needs shape {expected}, got {factor.table.shape}")
         if not factor.scope:
             constant = join(constant, factor.table.item())
         elif factor.scope in tables:

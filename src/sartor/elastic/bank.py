@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import nn
 
-from sartor.blueprint import Layer, Stack, walk_layers
+from sartor.blueprint import WITH_WEIGHTS, Layer, Stack, walk_layers
 from sartor.elastic.layers import Extent, SlicedBatchNorm, SlicedConv2d, SlicedLinear, SlicedModule
 
 
@@ -67,25 +67,33 @@ def widest_layers(stacks: Iterable[tuple[str, Stack]]) -> dict[tuple[str, str], 
     """(block, layer name) -> the layer with weights at its greatest input and output channels.
 
     Raises:
-        ValueError: two layers share a name but not a shape (kernel, kind, bias).
+        ValueError: two layers share a name but not a shape (kernel, kind, bias), or lie in one stack.
     """
     widest: dict[tuple[str, str], Layer] = {}
     for block, stack in stacks:
-        for layer in walk_layers(stack.body):
-            if layer.kind not in ("conv", "linear", "batch_norm"):
-                continue
+        layers = [layer for layer in walk_layers(stack.body) if layer.kind in WITH_WEIGHTS]
+        names = [layer.name for layer in layers]
+        if len(set(names)) != len(names):
+            raise ValueError(f"{block}: layer names must be unique inside a block, got {', '.join(names)}")
+        for layer in layers:
             slot = (block, layer.name)
             widest[slot] = _wider(widest[slot], layer, block) if slot in widest else layer
     return widest
 
 
 def _wider(a: Layer, b: Layer, block: str) -> Layer:
-    if (a.kind, a.kernel, a.bias) != (b.kind, b.kernel, b.bias) or (a.groups > 1) != (b.groups > 1):
+    if (a.kind, a.kernel, a.bias) != (b.kind, b.kernel, b.bias) or _dense(a, b) or _dense(b, a):
         raise ValueError(f"{block}: two layers named {b.name!r} cannot share weights: {a} and {b}")
+    # A weight has as many input channels as one group; a depthwise layer has as many groups as channels.
+    per_group = max(a.in_channels // a.groups, b.in_channels // b.groups)
+    groups = max(a.groups, b.groups)
     channels = max(a.out_channels, b.out_channels)
-    in_channels = max(a.in_channels, b.in_channels)
-    groups = in_channels if a.groups > 1 else 1
-    return dataclasses.replace(a, in_channels=in_channels, out_channels=channels, groups=groups)
+    return dataclasses.replace(a, in_channels=per_group * groups, out_channels=channels, groups=groups)
+
+
+def _dense(a: Layer, b: Layer) -> bool:
+    """Whether ``a`` is a full layer where ``b`` is grouped; one channel is both."""
+    return a.groups == 1 < b.groups and (a.in_channels, a.out_channels) != (1, 1)
 
 
 def _sliced(layer: Layer, generator: torch.Generator) -> SlicedModule:

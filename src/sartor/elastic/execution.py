@@ -9,18 +9,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sartor.blueprint import PICTURES, Block, Layer, Node, Residual
-from sartor.network import join_inputs, padding
+from sartor.network import exit_names, join_inputs, owns_input, padding
 
 # Applies a layer that owns weights: (block name, layer, input) -> output.
 ApplyWeights = Callable[[str, Layer, Tensor], Tensor]
 
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": lambda x: F.relu(x, inplace=True),
-    "relu6": lambda x: F.relu6(x, inplace=True),
-    "hard_swish": lambda x: F.hardswish(x, inplace=True),
-    "hard_sigmoid": lambda x: F.hardsigmoid(x, inplace=True),
-    "swish": lambda x: F.silu(x, inplace=True),
-    "sigmoid": torch.sigmoid,
+_ACTIVATIONS: dict[str, Callable[[Tensor, bool], Tensor]] = {
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "hard_swish": F.hardswish,
+    "hard_sigmoid": F.hardsigmoid,
+    "swish": F.silu,
+    "sigmoid": lambda x, _: torch.sigmoid(x),
 }
 
 
@@ -36,18 +36,17 @@ class Dropout:
         return x * keep / (1.0 - self.rate)
 
 
-def run_blocks(
-    blocks: Sequence[Block], x: Tensor, run_block: Callable[[Block, Tensor], Tensor]
-) -> Iterator[Tensor]:
+def run_blocks(blocks: Sequence[Block], x: Tensor, run_block: Callable[[Block, Tensor], Tensor]) -> Iterator[Tensor]:
     """The outputs of the exits (or of the last block), computing nothing beyond the last one taken."""
     outputs = {PICTURES: x}
     last_reader = {name: i for i, block in enumerate(blocks) for name in block.inputs}
+    exits = exit_names(blocks)
     for i, block in enumerate(blocks):
         y = run_block(block, join_inputs([outputs[name] for name in block.inputs], block.join))
         for name in block.inputs:
             if last_reader[name] == i:
                 outputs.pop(name, None)  # frees what nobody reads any more
-        if block.is_exit or i == len(blocks) - 1:
+        if block.name in exits:
             yield y
         outputs[block.name] = y
 
@@ -55,22 +54,24 @@ def run_blocks(
 def run_body(
     block: str, body: Sequence[Node], x: Tensor, apply: ApplyWeights, dropout: Dropout | None = None
 ) -> Tensor:
-    """Runs the layers of one block."""
-    for node in body:
+    """Runs the layers of one block; never overwrites ``x`` itself."""
+    for i, node in enumerate(body):
         if isinstance(node, Layer):
-            x = run_layer(block, node, x, apply, dropout)
+            x = run_layer(block, node, x, apply, dropout, in_place=owns_input(body, i))
         else:
             y = run_body(block, node.body, x, apply, dropout)
             x = x + y if isinstance(node, Residual) else x * y
     return x
 
 
-def run_layer(block: str, layer: Layer, x: Tensor, apply: ApplyWeights, dropout: Dropout | None) -> Tensor:
-    """Runs one layer; those with weights go through ``apply``."""
+def run_layer(
+    block: str, layer: Layer, x: Tensor, apply: ApplyWeights, dropout: Dropout | None, *, in_place: bool
+) -> Tensor:
+    """Runs one layer; those with weights go through ``apply``, activations may overwrite ``x`` on request."""
     if layer.kind in ("conv", "linear", "batch_norm"):
         return apply(block, layer, x)
     if layer.kind == "activation":
-        return _ACTIVATIONS[layer.function](x)
+        return _ACTIVATIONS[layer.function](x, in_place)
     if layer.kind == "global_pool":
         return x.mean((2, 3), keepdim=True)
     if layer.kind == "dropout":
@@ -104,7 +105,7 @@ def run_mixture(
         y = x + run_mixture(block, inner, x, apply, dropout)
     else:
         y = sum(
-            (w * run_body(block, body, _fresh(x, body), apply, dropout) for w, body in branches),
+            (w * run_body(block, body, x, apply, dropout) for w, body in branches),
             torch.zeros(()),
         )
     return run_body(block, plain[0][len(plain[0]) - tail :] if tail else (), y, apply, dropout)
@@ -118,10 +119,3 @@ def _common(bodies: Sequence[tuple[Node, ...]]) -> int:
             break
         count += 1
     return count
-
-
-def _fresh(x: Tensor, body: tuple[Node, ...]) -> Tensor:
-    """A copy where the body's first layer would overwrite an input that other branches read too."""
-    first = body[0] if body else None
-    overwrites = isinstance(first, Layer) and first.kind == "activation"
-    return x.clone() if overwrites else x

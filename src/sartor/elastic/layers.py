@@ -60,9 +60,7 @@ class SlicedConv2d(SlicedModule):
     def __init__(self, widest: Layer, generator: torch.Generator) -> None:
         super().__init__()
         in_channels = widest.in_channels // widest.groups
-        self.weight = nn.Parameter(
-            torch.empty(widest.out_channels, in_channels, widest.kernel, widest.kernel)
-        )
+        self.weight = nn.Parameter(torch.empty(widest.out_channels, in_channels, widest.kernel, widest.kernel))
         self.bias = nn.Parameter(torch.empty(widest.out_channels)) if widest.bias else None
         initialise(self.weight, self.bias, widest.groups, generator)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -32,14 +33,14 @@ class SlimmableNetwork(nn.Module):
         stacks = ((block.name, block.stack) for b in blueprints.values() for block in b.blocks)
         self.bank = WeightBank(stacks, seed=seed, norms=False)
         self._owner = _owners(self.blueprints)
-        self.norms = nn.ModuleDict()
-        for name in dict.fromkeys(self._owner.values()):
-            layers = [
-                (b.name, x) for b in self.blueprints[name].blocks for x in b.layers if x.kind == "batch_norm"
-            ]
-            self.norms[name] = nn.ModuleDict(
-                {_slot(block, x): nn.BatchNorm2d(x.out_channels) for block, x in layers}
-            )
+        # Numbered, because torch refuses some names that a platform may well have ("watch 2.0", "items").
+        self.norms = nn.ModuleList()
+        self._norms_of: dict[str, nn.ModuleDict] = {}
+        for name, blueprint in self.blueprints.items():
+            if self._owner[name] == name:
+                self._norms_of[name] = _batch_norms(blueprint)
+                self.norms.append(self._norms_of[name])
+            self._norms_of[name] = self._norms_of[self._owner[name]]
         self.active = next(iter(blueprints))
         self.dropout: Dropout | None = None
 
@@ -50,16 +51,16 @@ class SlimmableNetwork(nn.Module):
 
     def switch(self, name: str) -> SlimmableNetwork:
         """Chooses the child that runs from now on."""
-        if name not in self.blueprints:
-            raise RequestError(f"unknown switch {name!r}; this network has {', '.join(self.blueprints)}")
-        self.active = name
+        self.active = self._known(name)
         return self
 
-    def forward(self, x: Tensor, switch: str | None = None) -> Tensor:
-        """The logits ``[B, classes]`` of the active child, or of ``switch`` for this call alone."""
-        name = self.active if switch is None else switch
-        norms = self.norms[self._owner[name]]
-        assert isinstance(norms, nn.ModuleDict)
+    def forward(self, x: Tensor, switch: str | None = None) -> Any:
+        """The logits ``[B, classes]`` of the active child, or of ``switch`` for this call alone.
+
+        A tuple with one per exit where that child has several.
+        """
+        name = self.active if switch is None else self._known(switch)
+        norms = self._norms_of[name]
 
         def apply(block: str, layer: Layer, x: Tensor) -> Tensor:
             if layer.kind == "batch_norm":
@@ -70,15 +71,15 @@ class SlimmableNetwork(nn.Module):
         outputs = run_blocks(
             self.blueprints[name].blocks, x, lambda b, y: run_body(b.name, b.stack.body, y, apply, dropout)
         )
-        return list(outputs)[-1]
+        results = tuple(outputs)
+        return results if len(results) > 1 else results[0]
 
     def extract(self, name: str) -> nn.Module:
         """The plain network of one switch with its own copy of weights and statistics."""
-        blueprint = self.blueprints[name]
+        blueprint = self.blueprints[self._known(name)]
         network = build(blueprint)
         copy_weights(blueprint.blocks, self.bank, network)
-        norms = self.norms[self._owner[name]]
-        assert isinstance(norms, nn.ModuleDict)
+        norms = self._norms_of[name]
         for block in blueprint.blocks:
             for layer in block.layers:
                 if layer.kind == "batch_norm":
@@ -87,6 +88,11 @@ class SlimmableNetwork(nn.Module):
         reference = next(self.parameters())
         network.to(reference.device, reference.dtype)
         return network.train(self.training)
+
+    def _known(self, name: str) -> str:
+        if name not in self.blueprints:
+            raise RequestError(f"unknown switch {name!r}; this network has {', '.join(self.blueprints)}")
+        return name
 
     def save(self, path: Path) -> None:
         """Writes shared weights, batch norms and blueprints to one safetensors file, atomically."""
@@ -114,15 +120,31 @@ class SlimmableNetwork(nn.Module):
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                if metadata.get("kind") != "sartor-slimmable":
-                    raise RequestError(f"{path} is not a slimmable network of Sartor")
+                _check_format(path, metadata)
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
+            blueprints = {n: Blueprint.from_dict(b) for n, b in json.loads(metadata["blueprints"]).items()}
+            network = cls(blueprints)
+            network.load_state_dict(tensors, assign=True)  # keeps the precision that was saved
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RequestError(f"{path} cannot be read as a slimmable network: {error}") from error
-        blueprints = {n: Blueprint.from_dict(b) for n, b in json.loads(metadata["blueprints"]).items()}
-        network = cls(blueprints)
-        network.load_state_dict(tensors)
         return network.eval()
+
+
+def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
+    if metadata.get("kind") != "sartor-slimmable":
+        raise RequestError(f"{path} is not a slimmable network of Sartor")
+    version = metadata.get("format_version")
+    if version != str(FORMAT_VERSION):
+        raise RequestError(f"{path} has format version {version}; this Sartor reads version {FORMAT_VERSION}")
+
+
+def _batch_norms(blueprint: Blueprint) -> nn.ModuleDict:
+    norms = nn.ModuleDict()
+    for block in blueprint.blocks:
+        for layer in block.layers:
+            if layer.kind == "batch_norm":
+                norms[_slot(block.name, layer)] = nn.BatchNorm2d(layer.out_channels)
+    return norms
 
 
 def _owners(blueprints: Mapping[str, Blueprint]) -> dict[str, str]:

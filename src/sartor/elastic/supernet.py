@@ -14,6 +14,7 @@ from sartor.blueprint import Block, Layer, Node
 from sartor.elastic.bank import WeightBank
 from sartor.elastic.execution import Dropout, run_blocks, run_mixture
 from sartor.elastic.layers import SlicedBatchNorm
+from sartor.errors import RequestError
 from sartor.network import build
 from sartor.space import Architecture
 
@@ -49,7 +50,7 @@ class Supernet(nn.Module):
 
     def stages(self, x: Tensor, selection: Selection, last_exit: int | None = None) -> Iterator[Tensor]:
         """The result of each exit up to ``last_exit``, computing nothing beyond the last one taken."""
-        entries = _entries(selection)
+        entries = self._entries(selection)
         statistics = self._statistics_for(entries)
         bodies: dict[str, list[tuple[Tensor | float, tuple[Node, ...]]]] = {}
         blocks = []
@@ -77,15 +78,16 @@ class Supernet(nn.Module):
 
         The same as a plain network's cumulative average after its running statistics were reset.
         """
-        row = _row(_entries(architecture))
-        self._collecting, training = _Collector(), self.training
+        row = self._row(self._entries(architecture))
+        self._collecting, training, dropout = _Collector(), self.training, self.dropout
         self.train()
+        self.dropout = None
         try:
             for x in batches:
                 tuple(self.stages(x, row))
             self.statistics[row] = self._collecting.means()
         finally:
-            self._collecting = None
+            self._collecting, self.dropout = None, dropout
             self.train(training)
 
     def extract(self, architecture: Selection) -> nn.Module:
@@ -93,7 +95,7 @@ class Supernet(nn.Module):
 
         Statistics are copied where :meth:`calibrate` stored them.
         """
-        row = _row(_entries(architecture))
+        row = self._row(self._entries(architecture))
         chosen = self.space.architecture(row)
         network = build(chosen.blueprint)
         copy_weights(chosen.blueprint.blocks, self.bank, network)
@@ -108,10 +110,33 @@ class Supernet(nn.Module):
         network.to(reference.device, reference.dtype)
         return network.train(self.training)
 
+    def _entries(self, selection: Selection) -> Sequence[int | Tensor]:
+        """One entry per decision, checked; rules are not, because warm-ups may leave them aside."""
+        if isinstance(selection, Architecture):
+            if selection.space.fingerprint != self.space.fingerprint:
+                raise RequestError(f"{selection} belongs to another space than this supernet of {self.space.name}")
+            return selection.row
+        entries = [e if isinstance(e, Tensor) and e.ndim else int(e) for e in selection]
+        if len(entries) != len(self.space.sizes):
+            raise RequestError(
+                f"{self.space.name} has {len(self.space.sizes)} decisions, the selection has {len(entries)}"
+            )
+        for decision, entry in zip(self.space.decisions, entries, strict=True):
+            options = len(decision.options)
+            if (len(entry) != options) if isinstance(entry, Tensor) else not 0 <= entry < options:
+                raise RequestError(f"{decision.name} takes an index below {options} or {options} weights, got {entry}")
+        return entries
+
+    def _row(self, entries: Sequence[int | Tensor]) -> Row:
+        """The canonical row: architectures that differ in inert decisions alone are one network."""
+        if any(isinstance(e, Tensor) for e in entries):
+            raise TypeError("a mixture of options is not an architecture: it can be neither calibrated nor extracted")
+        return tuple(int(i) for i in self.space.canonical(np.asarray([entries]))[0])
+
     def _statistics_for(self, entries: Sequence[int | Tensor]) -> Statistics | None:
         if self.training:
             return None
-        row = _row(entries)
+        row = self._row(entries)
         if row not in self.statistics:
             raise RuntimeError(
                 f"{self.space.architecture(row)} is not calibrated: call supernet.calibrate(architecture, batches) "
@@ -132,6 +157,8 @@ class Supernet(nn.Module):
             if decision.kind == "width":
                 raise TypeError(f"{name} is a width: it takes one option, not a mixture")
             live = [i for i in range(len(entry)) if entry.requires_grad or entry[i] != 0]
+            if not live:
+                raise ValueError(f"{name}: every weight of the mixture is zero")
             choices.append([(entry[i], decision.options[i]) for i in live])
         mixture: list[tuple[Tensor | float, Block]] = []
         for combination in itertools.product(*choices):
@@ -184,26 +211,9 @@ def copy_weights(blocks: Sequence[Block], bank: WeightBank, network: nn.Module) 
 
 def find_layer(network: nn.Module, block: str, name: str) -> nn.Module:
     """The layer ``name`` of a block of a plain network, inside residuals and gates too."""
-    root = (
-        network.get_submodule(block)
-        if isinstance(network, nn.Sequential)
-        else network.get_submodule(f"blocks.{block}")
-    )
+    root: nn.Module = network.get_submodule(block if isinstance(network, nn.Sequential) else f"blocks.{block}")
     for path, module in root.named_modules():
         if path.rsplit(".", 1)[-1] == name:
-            return module
+            found: nn.Module = module
+            return found
     raise KeyError(f"block {block} has no layer {name}")
-
-
-def _entries(selection: Selection) -> Sequence[int | Tensor]:
-    if isinstance(selection, Architecture):
-        return selection.row
-    return [e if isinstance(e, Tensor) and e.ndim else int(e) for e in selection]
-
-
-def _row(entries: Sequence[int | Tensor]) -> Row:
-    if any(isinstance(e, Tensor) for e in entries):
-        raise TypeError(
-            "a mixture of options is not an architecture: it can be neither calibrated nor extracted"
-        )
-    return tuple(int(e) for e in entries)
