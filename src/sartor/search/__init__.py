@@ -1,0 +1,1 @@
+"""How to choose: the contract, and one file per method."""

@@ -1,0 +1,145 @@
+"""OWS: train a slimmable supernet with uniform sampling, tabulate losses per width, solve each budget exactly.
+
+Wang & Blaschko, "Optimizing Slimmable Networks for Multiple Target Platforms", sections 2.2 and 3; Berman et al.,
+"AOWS" (CVPR 2020). Differences to the official code, each switchable: ridge regression in place of conditional means
+(``estimator``), and the exact budgeted solver in place of the bisection on the multiplier (``solver``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sartor import mrf
+from sartor.costs.factors import FactorCost
+from sartor.errors import RequestError
+from sartor.platforms import Platform
+from sartor.search.evaluator import Evaluator
+from sartor.search.loss_tables import Observations, Tables, additive_ridge, conditional_mean, fill_unknown
+from sartor.search.method import Choice, Method, budgets_of, choice_of, unary_scores
+from sartor.seeds import numpy_generator
+from sartor.train.passes import sandwich
+
+Estimator = Literal["ridge", "conditional_mean"]
+Solver = Literal["exact", "lagrangian", "bisection"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OWSSettings:
+    """Settings of OWS.
+
+    ``estimator``: how observations become tables. ``window``: the share of the search that counts; one configuration
+    is drawn per batch, so the last 10 of 50 epochs (0.2) are averaged. ``ridge``: its strength in observations.
+    ``random_passes``: k of the sandwich. ``distillation``: the smaller passes learn the largest one's predictions.
+    ``solver``: exact, the best point of the convex hull, or the papers' bisection of the multiplier.
+    """
+
+    estimator: Estimator = "ridge"
+    window: float = 0.2
+    ridge: float = 1.0
+    random_passes: int = 1
+    distillation: bool = True
+    solver: Solver = "exact"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.window <= 1:
+            raise RequestError(f"method.window: {self.window} is not a share of the search, allowed is 0 < window <= 1")
+        if self.ridge < 0:
+            raise RequestError(f"method.ridge: {self.ridge} is negative")
+        if self.random_passes < 1:
+            raise RequestError(f"method.random_passes: {self.random_passes}, at least one random network is observed")
+
+
+class OWS(Method):
+    """Optimal width search for several platforms on one supernet."""
+
+    settings_type: ClassVar[type] = OWSSettings
+    needs = frozenset({"widths"})
+    settings: OWSSettings
+
+    def __init__(
+        self, space: Any, platforms: Sequence[Platform], settings: OWSSettings | None = None, seed: int = 0
+    ) -> None:
+        super().__init__(space, platforms, settings or self.settings_type(), seed)
+        self.observations = Observations(len(space.sizes))
+        self._everything_counts = False
+
+    @property
+    def passes_per_step(self) -> int:
+        return 2 + self.settings.random_passes
+
+    def step(self, evaluator: Evaluator) -> dict[str, float]:
+        """Largest, smallest and k sampled networks on one batch; the sampled ones' loss differences are kept."""
+        self._everything_counts = not evaluator.trains  # a table does not drift
+        rows = self.sample(self.settings.random_passes, evaluator.progress)
+        passes = sandwich(
+            self.space.largest, self.space.smallest, list(rows), distillation=self.settings.distillation, observe=True
+        )
+        at = evaluator.progress
+        differences = evaluator.train(passes)[2:]
+        for row, difference in zip(rows, differences, strict=True):
+            self.observations.add(row, float(difference), at)
+        self.steps += 1
+        return {"loss_difference": float(np.nanmean(differences)) if not np.isnan(differences).all() else np.nan}
+
+    def sample(self, n: int, progress: float) -> NDArray[np.int64]:
+        """``n`` architectures for this step: uniform."""
+        return self.space.sample(n, numpy_generator(self.seed, "architectures", self.steps))
+
+    def tables(self) -> Tables:
+        """The loss table of every decision in its true scale (a difference of losses in nats)."""
+        tables = self._estimate()
+        if self.settings.estimator == "conditional_mean":
+            # The official tables hold each option's effect divided by the number of decisions (facts, section 3).
+            tables = [len(tables) * (t - np.nanmean(t)) if not np.isnan(t).all() else t for t in tables]
+        return fill_unknown(tables, self._ordered())
+
+    def official_tables(self, count: int | None = None) -> Tables:
+        """The tables in the scale that the official temperatures belong to: effects divided by their number."""
+        tables = self._estimate(count)
+        if self.settings.estimator == "ridge":
+            tables = [t / len(tables) for t in tables]
+        return fill_unknown(tables, self._ordered())
+
+    def scores(self) -> FactorCost:
+        return unary_scores(self.space, self.tables())
+
+    def choose(self, platform: Platform) -> Choice:
+        """The best widths within the budgets under the additive model (equations 2 to 4)."""
+        budgets = budgets_of(self.space, platform)
+        summed = [b for b in budgets if b.summed]
+        if self.settings.solver == "exact" or not summed:
+            return super().choose(platform)
+        if len(summed) > 1:
+            raise RequestError(
+                f"platform {platform.name!r}: solver {self.settings.solver!r} takes one summed budget, this platform "
+                f"has {len(summed)} ({', '.join(b.name for b in summed)}); use solver: exact"
+            )
+        problem = self.space.problem(self.scores())
+        maxima = [b for b in budgets if not b.summed]
+        if self.settings.solver == "lagrangian":
+            return choice_of(self.space, mrf.lagrangian(problem, summed[0], maxima))
+        return choice_of(self.space, mrf.bisection(problem, summed[0], maxima))
+
+    def _estimate(self, count: int | None = None) -> Tables:
+        """Raw tables from the first ``count`` observations (default: all)."""
+        rows, values = self.observations.window(1.0 if self._everything_counts else self.settings.window, count)
+        if self.settings.estimator == "ridge":
+            return additive_ridge(rows, values, self.space.sizes, self.settings.ridge)
+        return conditional_mean(rows, values, self.space.sizes)
+
+    def _ordered(self) -> list[bool]:
+        return [d.kind == "width" for d in self.space.decisions]
+
+    def state_dict(self) -> dict[str, Any]:
+        state = {"observations": self.observations.state_dict(), "everything": self._everything_counts}
+        return {**super().state_dict(), **state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.observations.load_state_dict(state["observations"])
+        self._everything_counts = state["everything"]

@@ -1,0 +1,180 @@
+"""Random search: the honest baseline, at the cost of the method beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sartor import mrf
+from sartor.costs.factors import FactorCost
+from sartor.errors import RequestError
+from sartor.platforms import Platform
+from sartor.search.evaluator import Evaluator
+from sartor.search.method import Choice, Method, budgets_of, forbid_above
+from sartor.seeds import numpy_generator
+from sartor.train.passes import Pass, sandwich
+
+_TRIES = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomSettings:
+    """Settings of random search.
+
+    ``scoring``: the share of the cost spent on scoring candidates once the supernet is trained; on a table
+    everything is scored. ``candidates``: networks scored per platform; all share the same pictures.
+    ``distillation``: as in the methods beside it.
+    """
+
+    scoring: float = 0.25
+    candidates: int = 50
+    distillation: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scoring < 1 or self.candidates < 1:
+            raise RequestError(
+                f"method: scoring {self.scoring} must lie between 0 and 1, candidates {self.candidates} be at least 1"
+            )
+
+
+class RandomSearch(Method):
+    """Networks drawn at random within each budget; the best observed one wins.
+
+    The supernet is trained like that of OWS (sandwich where the space has widths, single networks elsewhere); then
+    each platform's candidates are scored, round after round, until the cost is spent. On a table every query goes to
+    a fresh candidate.
+    """
+
+    settings_type: ClassVar[type] = RandomSettings
+    settings: RandomSettings
+
+    def __init__(
+        self, space: Any, platforms: Sequence[Platform], settings: RandomSettings | None = None, seed: int = 0
+    ) -> None:
+        super().__init__(space, platforms, settings or RandomSettings(), seed)
+        # Per platform: row -> [sum of losses, times observed].
+        self.seen: list[dict[tuple[int, ...], list[float]]] = [{} for _ in self.platforms]
+
+    @property
+    def passes_per_step(self) -> int:
+        return 3 if self.space.smallest is not None else 1
+
+    def step(self, evaluator: Evaluator) -> dict[str, float]:
+        if evaluator.trains and evaluator.progress < 1 - self.settings.scoring:
+            metrics = self._train(evaluator)
+        else:
+            metrics = self._score(evaluator)
+        self.steps += 1
+        return metrics
+
+    def _train(self, evaluator: Evaluator) -> dict[str, float]:
+        row = self.space.sample(1, numpy_generator(self.seed, "architectures", self.steps))[0]
+        if self.space.smallest is None:
+            return {"loss": float(evaluator.train([Pass(row, observe=True)])[0])}
+        passes = sandwich(
+            self.space.largest, self.space.smallest, [row], distillation=self.settings.distillation, observe=True
+        )
+        return {"loss_difference": float(evaluator.train(passes)[2])}
+
+    def _score(self, evaluator: Evaluator) -> dict[str, float]:
+        """One round: every platform in turn, all its candidates on one batch."""
+        k = self.steps % len(self.platforms)
+        rows = self._candidates(k, evaluator)
+        losses, _ = evaluator.score(list(rows))
+        for row, loss in zip(rows, losses, strict=True):
+            if not np.isnan(loss):
+                entry = self.seen[k].setdefault(tuple(int(v) for v in row), [0.0, 0.0])
+                entry[0] += float(loss)
+                entry[1] += 1.0
+        return {"scored": float(len(rows))}
+
+    def _candidates(self, k: int, evaluator: Evaluator) -> NDArray[np.int64]:
+        if not evaluator.trains:  # a fresh one per query, as a table does not drift
+            rng = numpy_generator(self.seed, "candidates", self.steps)
+            return sample_within(self.space, budgets_of(self.space, self.platforms[k]), 1, rng)
+        if not self.seen[k]:
+            rng = numpy_generator(self.seed, "candidates", k)
+            budgets = budgets_of(self.space, self.platforms[k])
+            return np.unique(sample_within(self.space, budgets, self.settings.candidates, rng), axis=0)
+        return np.array(list(self.seen[k]))
+
+    def scores(self) -> FactorCost:
+        raise RequestError("random search has no scores to solve with: its answer is the best network that it observed")
+
+    def choose(self, platform: Platform) -> Choice:
+        """The candidate with the lowest mean loss; ties go to the one seen first."""
+        k = [p.name for p in self.platforms].index(platform.name) if platform in self.platforms else -1
+        if k < 0 or not self.seen[k]:
+            raise RequestError(
+                f"random search observed no network for platform {platform.name!r}; only the platforms of the job have "
+                "an answer"
+            )
+        row, (total, count) = min(self.seen[k].items(), key=lambda item: item[1][0] / item[1][1])
+        architecture = self.space.architecture(row)
+        costs = {b.name: float(b.cost(np.array([row]))[0]) for b in budgets_of(self.space, platform)}
+        return Choice(architecture, total / count, costs)
+
+    def state_dict(self) -> dict[str, Any]:
+        seen = [[[list(row), *entry] for row, entry in platform.items()] for platform in self.seen]
+        return {**super().state_dict(), "seen": seen}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.seen = [{tuple(row): [total, count] for row, total, count in p} for p in state["seen"]]
+
+
+def sample_within(space: Any, budgets: Sequence[mrf.Budget], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """``n`` random rows within the budgets, by rejection from uniform samples.
+
+    Where fewer than one uniform sample in a few hundred fits (small budgets), samples come from the distribution
+    p(c) ~ exp(-multiplier cost(c)) whose mean cost is just below the tightest summed budget: of all distributions with
+    that mean it is the closest to uniform.
+    """
+    rows = _accepted(space.sample(_TRIES, rng), budgets)
+    if len(rows) >= min(n, _TRIES // 400):
+        while len(rows) < n:
+            rows = np.concatenate([rows, _accepted(space.sample(_TRIES, rng), budgets)])
+        return rows[:n]
+    return _tilted(space, budgets, n, rng)
+
+
+def _accepted(rows: NDArray[Any], budgets: Sequence[mrf.Budget]) -> NDArray[np.int64]:
+    keep = np.ones(len(rows), dtype=bool)
+    for budget in budgets:
+        keep &= budget.cost(rows) <= budget.limit
+    return np.asarray(rows[keep], dtype=np.int64)
+
+
+def _tilted(space: Any, budgets: Sequence[mrf.Budget], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    problem = mrf.Problem(space.sizes, space.problem().scores, (*space.rules, *forbid_above(budgets)))
+    summed = [b for b in budgets if b.summed]
+    if not summed:
+        return np.asarray(mrf.sample(problem, temperature=1.0, n=n, rng=rng), dtype=np.int64)
+    mrf.minimise(space.problem(), budgets)  # raises, naming the cheapest cost, where nothing fits
+    # The budget that uniform samples miss by most decides the tilt; the others only reject.
+    uniform = space.sample(256, rng)
+    tight = max(summed, key=lambda b: float(np.mean(b.cost(uniform))) / b.limit)
+    found = np.empty((0, len(space.sizes)), dtype=np.int64)
+    low, high = 0.0, 1.0 / tight.limit
+    while _mean_cost(problem, tight, high, rng) > 0.95 * tight.limit and high < 1e6 / tight.limit:
+        low, high = high, 2 * high
+    for _ in range(12):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if _mean_cost(problem, tight, middle, rng) > 0.95 * tight.limit else (low, middle)
+    for _ in range(50):
+        drawn = mrf.sample(problem, temperature=1.0, n=4 * n, rng=rng, cost=tight.cost, multiplier=high)
+        found = np.concatenate([found, _accepted(np.asarray(drawn), budgets)])
+        if len(found) >= n:
+            return found[:n]
+    # So tight that chance does not find enough: the cheapest network always fits.
+    cheapest = mrf.minimise(space.problem(), budgets).row
+    return np.concatenate([found, np.tile(np.asarray(cheapest), (n - len(found), 1))])
+
+
+def _mean_cost(problem: mrf.Problem, budget: mrf.Budget, multiplier: float, rng: np.random.Generator) -> float:
+    rows = mrf.sample(problem, temperature=1.0, n=128, rng=rng, cost=budget.cost, multiplier=multiplier)
+    return float(np.mean(budget.cost(np.asarray(rows))))

@@ -1,0 +1,107 @@
+"""Steps with checkpoints: a loop that is killed and started again ends as if it had not been disturbed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+State = dict[str, Any]
+
+
+class Stateful(Protocol):
+    """Something whose whole state can be saved and restored."""
+
+    def state_dict(self) -> State: ...
+
+    def load_state_dict(self, state: Any) -> Any: ...
+
+
+class Store(Protocol):
+    """Where a loop keeps its state and its records; a run folder, or memory."""
+
+    def load(self) -> State | None:
+        """The last state saved, or None."""
+
+    def save(self, state: State) -> None:
+        """Keeps a state, at once or not at all."""
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Keeps one line of metrics."""
+
+    def advance(self, done: int, total: int, shown: Mapping[str, float]) -> None:
+        """Shows progress."""
+
+
+class NoStore:
+    """Keeps metrics in memory and no state: nothing to resume from."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    def load(self) -> State | None:
+        return None
+
+    def save(self, state: State) -> None:
+        return None
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        self.records.append(dict(record))
+
+    def advance(self, done: int, total: int, shown: Mapping[str, float]) -> None:
+        return None
+
+
+class MeanMetrics:
+    """The mean of each metric between two lines of the log, NaN and missing values left out."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
+            if value == value:  # not NaN
+                self.sums[name] = self.sums.get(name, 0.0) + value
+                self.counts[name] = self.counts.get(name, 0) + 1
+
+    def take(self) -> dict[str, float]:
+        means = {name: total / self.counts[name] for name, total in self.sums.items()}
+        self.sums, self.counts = {}, {}
+        return means
+
+
+def run_steps(
+    step: Callable[[int], Mapping[str, float]],
+    total: int,
+    parts: Mapping[str, Stateful],
+    store: Store,
+    *,
+    images_per_step: int,
+    log_every: int = 10,
+    checkpoint_seconds: float = 15.0,
+) -> None:
+    """Runs ``step(0)`` to ``step(total - 1)``, from where the last checkpoint in ``store`` left off.
+
+    ``step`` must depend on its number and on the state of ``parts`` alone, so that when the checkpoints happened to
+    be taken does not change the result. One line of metrics (means since the last line) per ``log_every`` steps, with
+    the pictures seen so far (every pass over a picture counts).
+    """
+    done = 0
+    state = store.load()
+    if state is not None:
+        done = state["step"]
+        for name, part in parts.items():
+            part.load_state_dict(state["parts"][name])
+    means, saved = MeanMetrics(), time.monotonic()
+    while done < total:
+        means.add(step(done))
+        done += 1
+        if done % log_every == 0 or done == total:
+            line = means.take()
+            store.log({"step": done, "steps": total, "images": done * images_per_step, **line})
+            store.advance(done, total, line)
+            # Only here, where no mean is half taken: a checkpoint between two lines would lose steps from a line.
+            if time.monotonic() - saved > checkpoint_seconds or done == total:
+                store.save({"step": done, "parts": {name: part.state_dict() for name, part in parts.items()}})
+                saved = time.monotonic()
