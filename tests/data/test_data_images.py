@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,16 +94,3 @@ def test_normalisation_of_a_constant_channel() -> None:
     """A channel that never changes is divided by one grey level, not by zero."""
     found = Normalisation.of(np.full((2, 8, 8, 1), 7, np.uint8))
     assert found.std == (1 / 255,)
-
-
-def test_normalisation_of_cifar100(shared_data: Path) -> None:
-    """The published constants of CIFAR-100's training pictures, in every digit."""
-    from PIL import Image
-
-    parts = [
-        np.asarray(Image.open(shared_data / "images" / f"cifar100_train_{part}.webp").convert("RGB")) for part in "ab"
-    ]
-    pixels = np.concatenate([part.reshape(-1, 1, 1, 3) for part in parts])
-    found = Normalisation.of(pixels)
-    assert np.allclose(found.mean, [0.50707515924, 0.48654887332, 0.44091784338], atol=1e-11, rtol=0)
-    assert np.allclose(found.std, [0.26733428587, 0.25643846293, 0.27615047132], atol=1e-11, rtol=0)

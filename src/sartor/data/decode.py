@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,11 @@ def decode(path: Path, channels: int, shorter_side: int | None = None) -> Pixels
     """
     try:
         with Image.open(path) as image:
-            _header(image, path)
+            if _header(image, path)[2] > channels:
+                raise RequestError(
+                    f"picture {path}: it is in colour, while the pictures looked at first are grey; make all of them "
+                    "grey or all of them RGB"
+                )
             return _decode(image, channels, shorter_side)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _corrupt(path, error) from error
@@ -66,6 +71,28 @@ def decode_square(path: Path, channels: int, image_size: int, shorter_side: int 
     return centre_crop(decode(path, channels, shorter_side or image_size), image_size)
 
 
+def decode_many(
+    paths: Sequence[str], channels: int, shorter_side: int, square: bool
+) -> tuple[NDArray[np.int64], bytes]:
+    """A worker's job: pictures one after the other as bytes, and a record of each (see ``sartor.data.cache``)."""
+    records, contents = [], []
+    for path in paths:
+        pixels = decode(Path(path), channels, shorter_side)
+        if square:
+            pixels = centre_crop(pixels, shorter_side)
+        records.append(np.concatenate([pixels.shape[:2], picture_sums(pixels).ravel()]))
+        contents.append(pixels.tobytes())
+    return np.stack(records).astype(np.int64), b"".join(contents)
+
+
+def picture_sums(pixels: Pixels) -> NDArray[np.int64]:
+    """Sum and sum of squares over all but the last axis: int64 ``[2, channels]``."""
+    values = pixels.reshape(-1, pixels.shape[-1])
+    counts = np.stack([np.bincount(values[:, c], minlength=256) for c in range(values.shape[1])], axis=1)
+    levels = np.arange(256)
+    return np.stack([levels @ counts, (levels**2) @ counts])
+
+
 def resize(pixels: Pixels, height: int, width: int) -> Pixels:
     """``[h, w, channels]`` resampled to ``[height, width, channels]`` without aliasing.
 
@@ -74,7 +101,7 @@ def resize(pixels: Pixels, height: int, width: int) -> Pixels:
     if pixels.shape[:2] == (height, width):
         return pixels
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels))
-    return _as_pixels(image.resize((width, height), _filter(image, width, height)))
+    return _as_pixels(_resample(image, width, height))
 
 
 def resize_shorter_side(pixels: Pixels, side: int) -> Pixels:
@@ -118,7 +145,7 @@ def _decode(image: Image.Image, channels: int, shorter_side: int | None) -> Pixe
     if shorter_side is not None:
         height, width = _scaled(picture.height, picture.width, shorter_side)
         if (height, width) != (picture.height, picture.width):
-            picture = picture.resize((width, height), _filter(picture, width, height))
+            picture = _resample(picture, width, height)
     return _as_pixels(picture)
 
 
@@ -133,9 +160,11 @@ def _swap(size: tuple[int, int]) -> tuple[int, int]:
     return size[1], size[0]
 
 
-def _filter(image: Image.Image, width: int, height: int) -> Image.Resampling:
-    whole = image.width % width == 0 and image.height % height == 0
-    return Image.Resampling.BOX if whole else Image.Resampling.BILINEAR
+def _resample(image: Image.Image, width: int, height: int) -> Image.Image:
+    if image.width % width == 0 and image.height % height == 0:
+        # One exact mean per box; pillow's box filter works in two passes and rounds twice.
+        return image.reduce((image.width // width, image.height // height))
+    return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
 def _as_pixels(image: Image.Image) -> Pixels:

@@ -69,6 +69,8 @@ def load(
     if test is None:
         return Pictures(train_set, None)
     test_rows = np.flatnonzero(np.isin(test.labels, chosen))
+    if not len(test_rows):
+        raise RequestError(f"data {found.name!r}: none of the test pictures belongs to the classes that are used")
     return Pictures(train_set, _read(subset, test, test_rows, chosen, image_size, is_test=True))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sartor.data.decode import picture_sums
 from sartor.data.images import ImageArray, Indices, RaggedImages
 
 # Pictures per chunk: a chunk of 32x32 RGB pictures stays in the second-level cache.
@@ -56,14 +57,6 @@ class Normalisation:
     def shift(self) -> NDArray[np.float32]:
         """Summand ``[channels]`` after ``scale``."""
         return np.array([-mean / std for mean, std in zip(self.mean, self.std, strict=True)], np.float32)
-
-
-def picture_sums(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Sum and sum of squares over all but the last axis: int64 ``[2, channels]``."""
-    values = pixels.reshape(-1, pixels.shape[-1])
-    counts = np.stack([np.bincount(values[:, c], minlength=256) for c in range(values.shape[1])], axis=1)
-    levels = np.arange(256)
-    return np.stack([levels @ counts, (levels**2) @ counts])
 
 
 def _sums(images: NDArray[np.uint8], rows: Indices) -> NDArray[np.int64]:

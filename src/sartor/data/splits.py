@@ -113,6 +113,10 @@ def make_index_sets(
     Raises:
         RequestError: a size that is negative, above 1.0, or more pictures than there are.
     """
+    if train_on_all and weights is not None:
+        raise RequestError(
+            f"index sets: train_on_all takes every training picture, but weights is {weights}; leave one of them out"
+        )
     wanted = {"policy": policy, "selection": 0 if train_on_all else selection, "weights": weights}
     counts = {part: _count(part, size, len(labels)) for part, size in wanted.items() if size is not None}
     left = len(labels) - counts["policy"] - counts["selection"]

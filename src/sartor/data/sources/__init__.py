@@ -1,4 +1,4 @@
-"""Where pictures come from. To add a source: one module with a ``listing`` function, and one line in ``SOURCES``."""
+"""Where pictures come from. To add a source: one module with a loader function, and one line in ``SOURCES``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from sartor.errors import RequestError
 
 __all__ = ["SOURCES", "Listing", "LoadOptions", "Loader", "Split", "array_split", "find_source", "register_source"]
 
-# Name in job files -> the module that holds ``listing``; imported when first used.
+# Name in job files -> module and loader function; imported when first used.
 SOURCES: dict[str, str | Loader] = {
-    "digits": "sartor.data.sources.digits",
-    "arrays": "sartor.data.sources.arrays",
+    "digits": "sartor.data.sources.digits:listing",
+    "cifar10": "sartor.data.sources.cifar:listing_cifar10",
+    "cifar100": "sartor.data.sources.cifar:listing_cifar100",
+    "folder": "sartor.data.sources.folder:listing",
+    "arrays": "sartor.data.sources.arrays:listing",
 }
 
 
@@ -36,6 +39,7 @@ def find_source(name: str) -> Loader:
         raise RequestError(f"data source {name!r} is unknown, there are {', '.join(sorted(SOURCES))}{hint}")
     entry = SOURCES[name]
     if isinstance(entry, str):
-        loader: Loader = importlib.import_module(entry).listing
+        module, function = entry.split(":")
+        loader: Loader = getattr(importlib.import_module(module), function)
         return loader
     return entry

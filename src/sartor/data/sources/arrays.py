@@ -61,9 +61,8 @@ def _open_npz(path: Path) -> tuple[set[str], _Fetch]:
 
 def _open_folder(path: Path) -> tuple[set[str], _Fetch]:
     files = {file.stem: file for file in path.glob("*.npy") if file.stem in _KNOWN}
-    # "c" maps copy-on-write: torch wants memory it could write to, and the file stays untouched.
     return set(files), lambda key: _guard(
-        lambda: np.load(files[key], mmap_mode="c" if key.startswith(("x", "i")) else None, allow_pickle=False),
+        lambda: np.load(files[key], mmap_mode="r" if key.startswith(("x", "i")) else None, allow_pickle=False),
         path,
         key,
     )
