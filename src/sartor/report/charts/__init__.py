@@ -1,0 +1,17 @@
+"""The figures of the report, in the order of the page; adding one is one function and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sartor.report.charts import accuracy, channels, systems, training
+from sartor.report.charts.frame import Figure
+from sartor.report.data import ReportData
+
+FIGURES: dict[str, Callable[[ReportData], Figure | None]] = {
+    "accuracy_cost": accuracy.draw,
+    "channels": channels.draw_channels,
+    "choices": channels.draw_choices,
+    "weighted_accuracy": systems.draw,
+    "training": training.draw,
+}

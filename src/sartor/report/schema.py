@@ -1,0 +1,171 @@
+"""The format of ``result.json`` and ``metrics.jsonl``: what the run writes and the report reads.
+
+Accuracies are percentages (0 to 100), shares are fractions (0 to 1), quantities carry their unit in the name.
+A value that was not measured is null. Readers ignore keys they do not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+FORMAT_VERSION = 1
+
+
+class _DecisionOptional(TypedDict, total=False):
+    options: list[Any]
+
+
+class Decision(_DecisionOptional):
+    """One decision of the space, in network order."""
+
+    name: str
+    kind: str  # "width" or "op"
+
+
+class Space(TypedDict, total=False):
+    """What was searched."""
+
+    name: str
+    options: dict[str, Any]
+    cardinality: str  # an exact integer, as text: it may exceed 2**53
+    decisions: list[Decision]
+
+
+class Data(TypedDict, total=False):
+    """What was trained and judged on; ``counts`` holds the pictures in weights, policy, selection and test."""
+
+    source: str
+    classes: int | list[str]
+    image_size: int | list[int]
+    counts: dict[str, int]
+    normalisation: Any
+
+
+class _PlatformOptional(TypedDict, total=False):
+    weight: float
+    device: str | None  # of the latency budget
+    params: int
+    exit: int | None
+    val_accuracy: float | None
+    test_accuracy: float | None
+    weights: str | None  # path of the trained weights, relative to the run folder
+    onnx: str | None
+    onnx_max_abs_diff: float | None
+    onnx_top1_agreement: float | None  # fraction of pictures with the same first class as PyTorch
+    onnx_bytes: int | None
+    latency_ms: float | None  # measured, one picture, median
+    latency_spread_ms: float | None
+    latency_device: str | None  # where latency_ms was measured; held against the budget if it is its device
+    predicted_loss: float | None
+
+
+class Platform(_PlatformOptional):
+    """A platform and the network found for it."""
+
+    name: str
+    budgets: dict[str, float]
+    costs: dict[str, float]  # exact or predicted costs by kind: macs, params, peak_memory_bytes, latency_ms
+    architecture: dict[str, Any]  # decision -> option value
+
+
+class _BaselinePlatformOptional(TypedDict, total=False):
+    costs: dict[str, float]
+    val_accuracy: float | None
+    test_accuracy: float | None
+    architecture: dict[str, Any] | None
+
+
+class BaselinePlatform(_BaselinePlatformOptional):
+    """What a baseline gives a platform."""
+
+    name: str
+
+
+class WeightedAccuracy(TypedDict, total=False):
+    """Accuracy weighted by the importance of the platforms."""
+
+    validation: float | None
+    test: float | None
+
+
+class _BaselineOptional(TypedDict, total=False):
+    description: str
+    weighted_accuracy: WeightedAccuracy
+
+
+class Baseline(_BaselineOptional):
+    """Something to be better than, at equal budgets.
+
+    Channels are drawn against the first baseline that has ``architecture`` for its platforms and "uniform" or
+    "slim" in its name or description.
+    """
+
+    name: str
+    platforms: list[BaselinePlatform]
+
+
+class CloudPoint(TypedDict, total=False):
+    """A random architecture judged with the shared weights of the search; costs stand beside the judgement."""
+
+    macs: int
+    params: int
+    peak_memory_bytes: int
+    accuracy: float | None
+    loss: float | None
+    sampled: str  # "uniform"
+
+
+class Slimmable(TypedDict, total=False):
+    """One file of shared weights for all platforms."""
+
+    path: str
+    bytes: int
+    sum_of_single_bytes: int
+    switches: list[str]
+
+
+class _ResultOptional(TypedDict, total=False):
+    space: Space
+    data: Data
+    weighted_accuracy: WeightedAccuracy
+    baselines: list[Baseline]
+    cloud: list[CloudPoint]
+    slimmable: Slimmable | None
+    search_seconds: float | None
+    train_seconds: float | None
+    images_trained: dict[str, int]  # search, training, baselines
+    environment: dict[str, Any]
+    configuration: dict[str, Any]
+    warnings: list[str]
+
+
+class Result(_ResultOptional):
+    """The whole of ``result.json``."""
+
+    format_version: int
+    name: str
+    method: str
+    seed: int
+    platforms: list[Platform]
+
+
+class _MetricOptional(TypedDict, total=False):
+    steps: int  # steps in this stage altogether
+    loss: float | None
+    accuracy: float | None  # percent
+    learning_rate: float | None
+    temperature: float | None
+    time: float  # seconds since the epoch
+
+
+class Metric(_MetricOptional):
+    """A line of ``metrics.jsonl``."""
+
+    stage: str  # "search", "train" or "baseline:NAME"
+    step: int
+    images: int  # pictures seen in this stage so far
+
+
+AnyResult = Result | Mapping[str, Any]
+AnyMetric = Metric | Mapping[str, Any]
