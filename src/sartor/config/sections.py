@@ -1,0 +1,99 @@
+"""The sections of a job file that belong to no other part of Sartor: data, evaluation, export, and what is left."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+if TYPE_CHECKING:
+    from sartor.data import Augmentation, ImageSet
+
+# How many pictures: a whole number is a count, a number with a point a fraction of the training pictures.
+Size = Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["float32", "bfloat16"]
+Baseline = Literal["uniform", "random", "standalone"]
+Weighting = Literal["S", "RS", "U", "M", "L", "RL"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationSettings:
+    """What may happen to a training picture; see :class:`sartor.data.Augmentation`, whose fields these are."""
+
+    pad: Count = 0
+    flip: bool = False
+    cutout: Count = 0
+    resized_crop: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """Which pictures, and what each of them is for.
+
+    ``weights``, ``policy`` and ``selection`` are disjoint parts of the training pictures (``weights: null`` takes what
+    the others leave); with ``train_on_all`` every picture teaches weights, and there is no validation accuracy.
+    ``augmentation`` is ``standard`` for the pictures at hand, ``none``, or a mapping. ``workers`` decode and augment
+    larger pictures; ``cache`` is where decoded ones are kept.
+    """
+
+    source: str = "digits"
+    path: Path | None = None
+    image_size: Annotated[int, Field(ge=8, le=1024)] | None = None
+    classes: Annotated[int, Field(ge=2)] | list[int | str] | None = None
+    pictures_per_class: PositiveInt | None = None
+    test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    weights: Size | None = 0.8
+    policy: Size = 0.1
+    selection: Size = 0.1
+    train_on_all: bool = False
+    augmentation: AugmentationSettings | Literal["standard", "none"] = "standard"
+    workers: Count = 0
+    cache: Path | None = None
+
+    def make_augmentation(self, pictures: ImageSet) -> Augmentation:
+        """The augmentation asked for, given the training pictures."""
+        from sartor.data import Augmentation
+
+        if self.augmentation == "standard":
+            return Augmentation.standard(pictures)
+        return Augmentation() if self.augmentation == "none" else Augmentation(**asdict(self.augmentation))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """How networks are judged.
+
+    ``calibration_pictures`` of the training pictures give the statistics of batch norm; ``cloud`` random
+    architectures are scored with the shared weights, for the picture of accuracy against cost.
+    """
+
+    calibration_pictures: PositiveInt = 2048
+    batch_size: PositiveInt = 256
+    cloud: Count = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """Which files are made, from how many pictures on they are verified, and how often they are timed."""
+
+    onnx: bool = True
+    verification_pictures: PositiveInt = 128
+    latency_repeats: PositiveInt = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class General:
+    """What stands at the top level of a job file. ``threads`` null: all cores."""
+
+    name: str = "run"
+    weighting: Weighting | None = None
+    baselines: tuple[Baseline, ...] = ("uniform",)
+    seed: Count = 0
+    device: Device = "auto"
+    precision: Precision = "float32"
+    threads: PositiveInt | None = None
