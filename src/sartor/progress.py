@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Progress:
     def __init__(self, *, bars: bool = False, lines: bool = False) -> None:
         self.bars = bars
         self.lines = lines and not bars
+        self._screen: _Screen | None = None
 
     @classmethod
     def for_terminal(cls, *, quiet: bool = False, verbose: bool = False) -> Progress:
@@ -54,7 +55,9 @@ class Progress:
         """A piece of work of ``total`` units, of which ``done`` were done before (a resumed run)."""
         task: Advance
         if self.bars:
-            bar = _Bar(name, total, done)
+            if self._screen is None:
+                self._screen = _Screen()
+            bar = _Bar(self._screen, name, total, done)
             try:
                 yield bar
             finally:
@@ -62,6 +65,22 @@ class Progress:
         else:
             task = _Lines(name, total, done) if self.lines else _silence
             yield task
+
+    @contextlib.contextmanager
+    def counter(self, name: str) -> Iterator[Callable[[int, int], None]]:
+        """For work that reports ``(done, total)``, such as the decoding of pictures."""
+        with contextlib.ExitStack() as stack:
+            advance: list[Advance] = []
+            before = 0
+
+            def count(done: int, total: int) -> None:
+                nonlocal before
+                if not advance:
+                    advance.append(stack.enter_context(self.task(name, total)))
+                advance[0](done - before)
+                before = done
+
+            yield count
 
     def say(self, sentence: str) -> None:
         """A sentence about what happens next; silent unless something is shown anyway."""
@@ -76,33 +95,41 @@ def _silence(n: float = 1, /, **values: float) -> None:
 class _Bar:
     """A bar that appears after two seconds and is updated ten times a second at most."""
 
-    def __init__(self, name: str, total: float, done: float) -> None:
-        self.name, self.total, self.done = name, total, done
+    def __init__(self, screen: _Screen, name: str, total: float, done: float) -> None:
+        self.screen, self.name, self.total, self.done = screen, name, total, done
         self.values: dict[str, float] = {}
         self.started = self.drawn = time.monotonic()
-        self.rich: RichProgress | None = None
         self.task: TaskID | None = None
 
     def __call__(self, n: float = 1, /, **values: float) -> None:
         self.done += n
         self.values.update(values)
         now = time.monotonic()
-        if now - self.drawn < _REFRESH_SECONDS or now - self.started < _PATIENCE_SECONDS:
-            return
-        self.drawn = now
-        self._draw()
-
-    def _draw(self) -> None:
-        if self.rich is None:
-            self.rich = _rich_progress()
-            self.rich.start()
-            self.task = self.rich.add_task(self.name, total=self.total, values="")
-        assert self.task is not None
-        self.rich.update(self.task, completed=self.done, values=_words(self.values))
+        if now - self.drawn >= _REFRESH_SECONDS and now - self.started >= _PATIENCE_SECONDS:
+            self.drawn = now
+            if self.task is None:
+                self.task = self.screen.add(self.name, self.total)
+            self.screen.rich.update(self.task, completed=self.done, values=_words(self.values))
 
     def close(self) -> None:
-        if self.rich is not None:
-            self._draw()
+        if self.task is not None:
+            self.screen.remove(self.task)
+
+
+class _Screen:
+    """The bars on the terminal; rich allows one live display at a time, so tasks inside tasks share it."""
+
+    def __init__(self) -> None:
+        self.rich = _rich_progress()
+
+    def add(self, name: str, total: float) -> TaskID:
+        if not self.rich.tasks:
+            self.rich.start()
+        return self.rich.add_task(name, total=total, values="")
+
+    def remove(self, task: TaskID) -> None:
+        self.rich.remove_task(task)
+        if not self.rich.tasks:
             self.rich.stop()
 
 
