@@ -55,6 +55,8 @@ class _WithSums:
 
     def __init__(self, tables: Tables, rows_to_go: list[Array], budgets: list[str]) -> None:
         self.tables, self.plan, self.rows_to_go, self.budgets = tables, tables.plan, rows_to_go, budgets
+        # No count exceeds the number of all rows; Python's integers are slower.
+        self.integer = np.int64 if rows_to_go[0][0] < 2**62 else object
         self.least, self.most = [], []
         for i, cost in enumerate(tables.costs):
             low, high = tables.blocks(tables.cost_only(i)), np.where(tables.allowed, cost, -math.inf)
@@ -65,7 +67,7 @@ class _WithSums:
 
     def run(self) -> int:
         state, costs = np.zeros(1, np.int64), np.zeros((len(self.tables.costs), 1))
-        counts = np.ones(1, dtype=object)
+        counts = np.ones(1, dtype=self.integer)
         for t in range(len(self.plan.steps)):
             state, costs, counts = self._undecided(t, state, costs, counts)
             state, costs, counts = self._advance(t, state, costs, counts)
@@ -80,7 +82,7 @@ class _WithSums:
             met &= cost + most[t][state] <= limit
             open_ &= cost + least[t][state] <= limit
         sure = met & open_
-        self.total += int((counts[sure] * self.rows_to_go[t][state[sure]]).sum()) if sure.any() else 0
+        self.total += int((counts[sure] * self.rows_to_go[t][state[sure]].astype(self.integer)).sum())
         rest = np.flatnonzero(open_ & ~met)
         return state[rest], costs[:, rest], counts[rest]
 
@@ -103,14 +105,15 @@ class _WithSums:
         private = self.plan.steps[t].shape[2]
         flat = np.flatnonzero(self.tables.blocks(self.tables.allowed)[t])
         rows = [self.tables.blocks(cost)[t].reshape(-1)[flat] for cost in self.tables.costs]
-        return self._merged(flat // private, np.array(rows), np.ones(len(flat), dtype=object))
+        return self._merged(flat // private, np.array(rows), np.ones(len(flat), dtype=self.integer))
 
     def _merged(self, state: Array, costs: Array, counts: Array) -> tuple[Array, Array, Array]:
         """Adds up the counts of equal entries; sorted by state."""
         if not len(state):
             return state, costs, counts
-        order = np.lexsort((*costs, state))
-        keys = np.vstack([state, costs])[:, order]
+        keys = np.vstack([state, costs]).astype(np.int64)
+        order = _sorted(keys)
+        keys = keys[:, order]
         first = np.flatnonzero(np.r_[True, (keys[:, 1:] != keys[:, :-1]).any(axis=0)])
         if len(first) > COUNT_LIMIT:
             raise self._too_many(len(first))
@@ -121,3 +124,14 @@ class _WithSums:
             f"counting the rows within {' and '.join(self.budgets)} needs {entries:,} partial sums, "
             f"more than {COUNT_LIMIT:,}; count the cost in a coarser unit, or estimate from a uniform sample"
         )
+
+
+def _sorted(keys: Array) -> Array:
+    """The order of the columns of ``keys`` ``[keys, n]``; one packed integer sorts faster than several keys."""
+    spans = [int(key.max()) + 1 for key in keys]
+    if math.prod(spans) >= 2**62:
+        return np.lexsort(keys[::-1])
+    packed = keys[0]
+    for key, span in zip(keys[1:], spans[1:], strict=True):
+        packed = packed * span + key
+    return np.argsort(packed)

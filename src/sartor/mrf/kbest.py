@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sartor.errors import RequestError
 from sartor.mrf.dual import solve_dual
@@ -48,7 +50,7 @@ def k_best(problem: Problem, budgets: Sequence[Budget], k: int, label_limit: int
     ]
 
 
-def _multipliers(tables: Tables) -> np.ndarray | None:
+def _multipliers(tables: Tables) -> NDArray[Any] | None:
     """The multipliers of the best row's bound, in grid units; None where a budget alone cannot be met."""
     if (tables.limits < 0).any():
         return None

@@ -111,9 +111,11 @@ class _Weights:
         core, costs = self.view.problem, [budget.cost for budget in self.view.budgets]
         self.plan = plan_for(core, costs)
         energy, self.paid = _energies(core, self.plan, costs, multiplier)
+        allowed = np.isfinite(energy)
+        flat = np.full(len(energy), -math.inf)
         with np.errstate(over="ignore"):
-            flat = -energy / temperature
-        if not np.array_equal(np.isneginf(flat), np.isposinf(energy)):
+            np.divide(-energy, temperature, out=flat, where=allowed)
+        if not np.isfinite(flat[allowed]).all():
             raise RequestError(f"a temperature of {temperature} is too low: energies divided by it overflow")
         self.temperature = temperature
         self.cells = block_views(self.plan, flat)

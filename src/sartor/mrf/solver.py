@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sartor.costs.factors import Factor, FactorCost
+from sartor.errors import RequestError
 from sartor.mrf.dual import solve_dual
 from sartor.mrf.elimination import MINIMUM, to_go, trace, without_private
 from sartor.mrf.hull import crossing_edge
@@ -62,7 +63,9 @@ def unconstrained(tables: Tables) -> tuple[Array | None, float]:
     if not tied:
         return tables.row(picks), score
     free = without_limits(tables)
-    found = LabelSetter(free, np.zeros(len(free.limits))).search(1, score, LABEL_LIMIT, tables.row(picks))
+    # Equal scores leave one label per state with one cost, but a whole front with several.
+    width = LABEL_LIMIT if len(free.limits) <= 1 else _FIRST_WIDTH
+    found = LabelSetter(free, np.zeros(len(free.limits))).search(1, score, width, tables.row(picks))
     return found.rows[0], score
 
 
@@ -93,10 +96,14 @@ def two_searches(
     first = setter.search(depth, reachable, min(label_limit, max(_FIRST_WIDTH, 4 * depth)), row)
     if len(first.scores) == depth:
         reachable, row = float(first.scores[-1]), first.rows[0]
-    if math.isinf(first.unexplored) or first.unexplored > reachable + setter.slack:
+    # With several sums equal scores form wide fronts: once the score is proven the cheapest found is taken.
+    enough = reachable - 0.5 if depth == 1 and len(multipliers) > 1 else reachable + setter.slack
+    if math.isinf(first.unexplored) or first.unexplored > enough:
         return first
     second = setter.search(depth, reachable, label_limit, row if depth == 1 else None)
-    return second if len(second.scores) >= len(first.scores) else first
+    if len(second.scores) < len(first.scores) or second.scores[-1] > first.scores[-1]:
+        return first
+    return second
 
 
 def gap_of(tables: Tables, score: float, found: Found) -> float:
@@ -136,19 +143,34 @@ def _any_feasible(problem: Problem, budgets: Sequence[Budget], label_limit: int)
     first = next(budget for budget in budgets if budget.summed)
     others = [budget for budget in budgets if budget is not first]
     least = solve(cost_problem(problem, first.cost), others, label_limit)
-    if least is None or float(first.cost(least.row[None])[0]) > first.limit:
+    if least is None:
         return None
-    return least.row
+    value = float(first.cost(least.row[None])[0])
+    if value > first.limit >= value - least.gap and least.gap > 0:
+        raise RequestError(
+            f"whether the summed budgets can be met together was not decided with {label_limit:,} labels; "
+            "raise label_limit or a limit"
+        )
+    return least.row if value <= first.limit else None
 
 
 def cost_problem(problem: Problem, cost: FactorCost) -> Problem:
-    """The problem of minimising a summed cost over the rows that rules and scores allow."""
+    """The problem of minimising a summed cost over the rows that rules and scores allow.
+
+    Its scores are in units of the cost's greatest common divisor, so that any unit gives the same row.
+    """
     finite = [
         Factor(f.scope, np.isfinite(f.table))
         for f in problem.scores.factors
         if f.table.dtype.kind == "f" and not np.isfinite(f.table).all()
     ]
-    return Problem(problem.sizes, cost, [*problem.rules, *finite], problem.names)
+    tables = [f.table - f.table.min() for f in cost.factors]
+    if all((table == np.rint(table)).all() for table in tables):
+        unit = np.gcd.reduce([int(np.gcd.reduce(table.astype(np.int64), axis=None)) for table in tables] or [1])
+        tables = [table / (unit or 1) for table in tables]
+    scores = [Factor(f.scope, table) for f, table in zip(cost.factors, tables, strict=True)]
+    rules = [*problem.rules, *finite]
+    return Problem(problem.sizes, FactorCost(problem.sizes, scores), rules, problem.names)
 
 
 def _picks_of(tables: Tables, row: Array) -> list[int]:

@@ -18,9 +18,9 @@ from sartor.mrf.problem import Budget, Problem, number
 Array = NDArray[Any]
 
 # Doubles hold integers up to 2^53: scores are put on a grid of 2^-50 of their whole range, costs counted in
-# their greatest common divisor. All sums are then exact, in any order, and ties are ties.
+# their greatest common divisor (and at most 2^50 of it). All sums are then exact, in any order, and ties are ties.
 _SCORE_BITS = 50
-_COST_LIMIT = 2**53
+_COST_LIMIT = 2**_SCORE_BITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +202,7 @@ def _is_whole(problem: Problem, budget: Budget, factor: Factor, integral: bool) 
         return True
     if not np.isfinite(table).all():
         raise RequestError(f"budget {budget.name!r}: the cost of {problem.named(factor.scope)} is not a finite number")
-    whole = bool((table == np.rint(table)).all()) and float(abs(table).max(initial=0)) < _COST_LIMIT
+    whole = bool((table == np.rint(table)).all()) and float(abs(table).max(initial=0)) < 2**53
     if not whole and integral:
         raise RequestError(
             f"budget {budget.name!r}: the cost of {problem.named(factor.scope)} is not in whole numbers "
