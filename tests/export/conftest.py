@@ -17,7 +17,8 @@ from sartor.export import ModelCard, export_onnx
 @pytest.fixture(scope="session")
 def digits() -> NDArray[np.uint8]:
     """200 real handwritten digits, uint8 ``[200, 8, 8, 1]``."""
-    return np.round(load_digits().images[:200] * (255 / 16)).astype(np.uint8)[..., None]
+    pixels: NDArray[np.uint8] = np.round(load_digits().images[:200] * (255 / 16)).astype(np.uint8)
+    return pixels[..., None]
 
 
 @pytest.fixture(scope="session")

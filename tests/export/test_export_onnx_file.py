@@ -67,7 +67,7 @@ def test_exporting_leaves_the_network_untouched(card: ModelCard, tmp_path: Path,
     """Mode, parameters, statistics, gradients and torch's random state are as before; the file is in eval mode."""
     network = settled(SmallNetwork()).train(training)
     network.stem[0].weight.grad = torch.ones_like(network.stem[0].weight)  # type: ignore[index, union-attr]
-    network.head.eval()  # type: ignore[union-attr, operator]
+    network.head.eval()  # type: ignore[union-attr]
     before = copy.deepcopy(network.state_dict())
     modes = [module.training for module in network.modules()]
     random_state = torch.get_rng_state()
@@ -88,6 +88,30 @@ def test_double_precision_networks_are_exported_in_float32(card: ModelCard, tmp_
     model = onnx.load(export_onnx(network, card, tmp_path / "net.onnx"))
     assert {t.data_type for t in model.graph.initializer} <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}
     assert next(network.parameters()).dtype == torch.float64
+
+
+EXPORT_IN_A_FRESH_PROCESS = """
+import sys
+from export_networks import SmallNetwork, settled
+from sartor.export import ModelCard, export_onnx
+
+card = ModelCard(
+    name="n", mean=(0.0,), std=(1.0,), image_size=8, colour_order="grey", class_names=tuple("0123456789")
+)
+for exporter in ("torchscript", "dynamo"):
+    export_onnx(settled(SmallNetwork()), card, exporter + ".onnx", exporter=exporter)
+"""
+
+
+@pytest.mark.slow
+def test_a_fresh_process_exports_in_silence(tmp_path: Path) -> None:
+    """Neither exporter writes a banner, a warning or a log line, the first time included."""
+    places = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
+    command = [sys.executable, "-W", "always", "-c", EXPORT_IN_A_FRESH_PROCESS]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert {p.name for p in tmp_path.iterdir()} == {"torchscript.onnx", "dynamo.onnx"}
 
 
 @pytest.mark.parametrize("exporter", ["torchscript", "dynamo"])

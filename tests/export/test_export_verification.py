@@ -145,6 +145,15 @@ def test_a_crashed_worker_shows_its_last_lines(
         verify(exported, digits, logits)
 
 
+def test_the_users_folder_is_not_imported(
+    exported: Path, digits: Uint8, logits: Float32, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in the working folder that is called like a package does not get into the check."""
+    (tmp_path / "PIL.py").write_text("raise RuntimeError('imported from the working folder')")
+    monkeypatch.chdir(tmp_path)
+    assert verify(exported, digits[:3], logits[:3], repeats=10).top1_agreement == 1.0
+
+
 def test_a_hanging_worker_is_stopped(exported: Path, digits: Uint8, logits: Float32) -> None:
     """A check that takes too long ends with an error."""
     with pytest.raises(VerificationError, match=r"longer than 0\.01 s"):

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 import sartor.export
 from sartor.errors import RequestError, VerificationError
 from sartor.export.preprocessing import RawPictures
+from sartor.optional import require
 
 Float64 = NDArray[np.float64]
 
@@ -75,6 +76,7 @@ def verify(
         VerificationError: logits or first classes disagree, the size is implausible, the batch is not
             dynamic, or the file cannot be run; with figures and the likely reason.
         RequestError: the file or a picture does not exist or cannot be read.
+        MissingDependencyError: onnxruntime or onnx is not installed.
     """
     path = Path(path).resolve()
     if not path.is_file():
@@ -85,6 +87,8 @@ def verify(
             f"Verifying {path.name} needs one row of reference logits per picture and at least one picture; "
             f"got logits of shape {list(reference.shape)} for {len(pictures)} pictures."
         )
+    for package in ("onnxruntime", "onnx"):  # Said here, a missing package is the user's request and no bad file.
+        require(package, extra="export")
     answer, logits = _ask_worker(path, pictures, repeats, timeout_seconds)
     if answer["size_problem"]:
         raise VerificationError(f"The exported file {path} is not plausible: {answer['size_problem']}.")
