@@ -33,12 +33,12 @@ def test_crop_and_flip_equals_one_by_one(channels: int, pad: int) -> None:
 
 def test_cut_out_equals_one_by_one() -> None:
     """Cutout clears the clipped square around each centre and nothing else."""
-    x = torch.randn(12, 3, 10, 10, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(12, 10, 10, 3, generator=torch.Generator().manual_seed(0))
     holes = np.random.default_rng(0).integers(0, 10, (12, 2))
     got = cut_out(x.clone(), 4, torch.from_numpy(holes))
     for row, (down, across) in enumerate(holes):
         expected = x[row].clone()
-        expected[:, max(0, down - 2) : down + 2, max(0, across - 2) : across + 2] = 0
+        expected[max(0, down - 2) : down + 2, max(0, across - 2) : across + 2] = 0
         assert torch.equal(got[row], expected)
 
 

@@ -76,8 +76,10 @@ def test_damaged_files_are_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "sets.json").write_text(content)
     with pytest.raises(RequestError, match=r"sets\.json: (the file is damaged|format version 9)"):
         IndexSets.load(tmp_path / "sets.json")
-    with pytest.raises(RequestError, match="no such file"):
+    with pytest.raises(RequestError, match="cannot be read"):
         IndexSets.load(tmp_path / "none.json")
+    with pytest.raises(RequestError, match="cannot be written"):
+        make_index_sets(LABELS).save(tmp_path / "none" / "sets.json")
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ class BatchStream:
         draws = Draws.sample(self.augmentation, self.batch_size, self.store.side, rng).rows(low, high)
         x = self._normalise(self.store.augmented(rows, self.augmentation, draws))
         if self.augmentation.cutout:
-            cut_out(x, self.augmentation.cutout, torch.from_numpy(draws.holes).to(x.device))
+            cut_out(x.permute(0, 2, 3, 1), self.augmentation.cutout, torch.from_numpy(draws.holes).to(x.device))
         return x, torch.from_numpy(self._labels[rows]).to(x.device, non_blocking=True)
 
     def _epoch_order(self, epoch: int) -> Indices:

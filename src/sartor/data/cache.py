@@ -60,7 +60,10 @@ class CachePlan:
         """A hash of everything that decides the cache's content, from file names, sizes and times of change."""
         digest = hashlib.sha256(f"{FORMAT_VERSION};{self.channels};{self.side};{self.square};".encode())
         for file in self.files:
-            status = file.stat()
+            try:
+                status = file.stat()
+            except OSError as error:
+                raise RequestError(f"picture {file}: it cannot be read ({error})") from error
             name = file.relative_to(self.root).as_posix()
             digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
         return digest.hexdigest()[:24]

@@ -46,7 +46,11 @@ class IndexSets:
     seed: int
 
     def save(self, path: Path) -> None:
-        """Writes the sets as JSON, at once or not at all."""
+        """Writes the sets as JSON, whole or not at all.
+
+        Raises:
+            RequestError: the folder cannot be written to.
+        """
         content: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
             "fingerprint": self.fingerprint,
@@ -54,8 +58,11 @@ class IndexSets:
             **{part: getattr(self, part).tolist() for part in ("weights", "policy", "selection", "test")},
         }
         partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(content), encoding="utf-8")
-        partial.replace(path)
+        try:
+            partial.write_text(json.dumps(content), encoding="utf-8")
+            partial.replace(path)
+        except OSError as error:
+            raise RequestError(f"index sets {path}: the file cannot be written ({error})") from error
 
     @classmethod
     def load(cls, path: Path) -> IndexSets:
@@ -73,8 +80,8 @@ class IndexSets:
                 )
             parts = {p: np.array(content[p], dtype=np.int64) for p in ("weights", "policy", "selection", "test")}
             return cls(**parts, fingerprint=content["fingerprint"], seed=content["seed"])
-        except FileNotFoundError as error:
-            raise RequestError(f"index sets {path}: there is no such file") from error
+        except OSError as error:
+            raise RequestError(f"index sets {path}: the file cannot be read ({error})") from error
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise RequestError(f"index sets {path}: the file is damaged ({error!r}); start a new run folder") from error
 

@@ -1,12 +1,17 @@
-"""Reading the pickles in which CIFAR is published, without the power to run code."""
+"""Reading the pickles in which CIFAR is published, without the power to run code.
+
+The unpickler knows four names, and each gives a stand-in of our own that only remembers what it is told. Numpy never
+sees the pickle: arrays are made afterwards, from checked dtypes, shapes and bytes.
+"""
 
 from __future__ import annotations
 
 import io
 import pickle
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sartor.errors import RequestError
 
@@ -18,7 +23,7 @@ def safe_unpickle(content: bytes, where: str) -> Any:
         RequestError: the pickle asks for anything else, or is damaged.
     """
     try:
-        return _Unpickler(io.BytesIO(content), encoding="bytes").load()
+        return _with_arrays(_Unpickler(io.BytesIO(content), encoding="bytes").load())
     except RequestError as error:
         raise RequestError(f"{where}: {error}") from error
     except Exception as error:  # a damaged pickle can fail in any way
@@ -26,13 +31,11 @@ def safe_unpickle(content: bytes, where: str) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Finds only the names below; every one of them is a stand-in that checks what it is given."""
-
     def find_class(self, module: str, name: str) -> Any:
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return _empty_array
+            return _Array
         if module == "numpy" and name in ("ndarray", "dtype"):
-            return {"ndarray": _ArrayKind, "dtype": _numeric_dtype}[name]
+            return {"ndarray": _ArrayKind, "dtype": _DType}[name]
         if module == "_codecs" and name == "encode":
             return _encode_latin1  # how Python 3 writes bytes in the protocol of Python 2
         raise RequestError(
@@ -42,32 +45,50 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _ArrayKind:
-    """Stands for numpy's array class; nothing but ``_empty_array`` does anything with it."""
+    """Stands for numpy's array class, which the pickle of an array names."""
 
 
-class _Array(np.ndarray[Any, Any]):
-    """An array whose state is checked before it is set: numeric dtypes only, no object pointers."""
+class _DType:
+    """Stands for a dtype: its name, and its byte order, which comes later."""
 
-    def __setstate__(self, state: tuple[Any, ...], /) -> None:
-        _check_numeric(state[2])
-        super().__setstate__(state)
+    def __init__(self, name: str | bytes, *_: object) -> None:
+        self.name = name.decode("ascii") if isinstance(name, bytes) else str(name)
+        self.order: Literal["<", ">", "="] = "="
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
+        if any(part is not None for part in state[2:5]):
+            raise RequestError("the pickle holds an array of records, only plain numeric arrays are read")
+        self.order = "<" if order == "<" else ">" if order == ">" else "="
+
+    def real(self) -> np.dtype[Any]:
+        dtype = np.dtype(self.name)
+        if dtype.kind not in "biuf":
+            raise RequestError(f"the pickle holds an array of {dtype}, only numeric arrays are read")
+        return dtype.newbyteorder(self.order)
 
 
-def _empty_array(kind: object, shape: object, typecode: object) -> _Array:
-    if kind is not _ArrayKind:
-        raise RequestError("the pickle holds an unusual kind of array")
-    return _Array((0,), np.int8)
+class _Array:
+    """Stands for an array: shape, dtype, order and bytes as the pickle gives them."""
+
+    def __init__(self, *_: object) -> None:
+        self.state: tuple[Any, ...] = (1, (0,), _DType("u1"), False, b"")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.state = state
+
+    def real(self) -> NDArray[Any]:
+        _, shape, dtype, fortran, content = self.state
+        if not isinstance(dtype, _DType) or not isinstance(content, bytes):
+            raise RequestError("the pickle holds an array of objects, only numeric arrays are read")
+        return np.frombuffer(content, dtype.real()).reshape(shape, order="F" if fortran else "C")
 
 
-def _numeric_dtype(name: str | bytes, *_: object) -> np.dtype[Any]:
-    # A copy: the pickle sets the state of what it gets, and numpy's own dtypes are shared by the whole process.
-    return _check_numeric(np.dtype(name.decode("ascii") if isinstance(name, bytes) else name, copy=True))
-
-
-def _check_numeric(dtype: Any) -> np.dtype[Any]:
-    if not isinstance(dtype, np.dtype) or dtype.kind not in "biuf":
-        raise RequestError(f"the pickle holds an array of {dtype}, only numeric arrays are read")
-    return dtype
+def _with_arrays(value: Any) -> Any:
+    """``value`` with real arrays; the batches of CIFAR hold them directly in a dict."""
+    if isinstance(value, dict):
+        return {key: item.real() if isinstance(item, _Array) else item for key, item in value.items()}
+    return value.real() if isinstance(value, _Array | _DType) else value
 
 
 def _encode_latin1(text: str, encoding: str | bytes = "latin1") -> bytes:

@@ -73,9 +73,16 @@ def _open(path: Path | None, name: str) -> tuple[set[str], _Fetch]:
         raise RequestError(f"data {name!r}: needs the path of the published archive or its folder, got {path}")
     if path.is_dir():
         found = {file.name: file for file in sorted(path.rglob("*")) if file.is_file()}
-        return set(found), lambda file: found[file].read_bytes()
+        return set(found), lambda file: _read_file(found[file], name)
     contents = _read_archive(path, name)
     return set(contents), contents.__getitem__
+
+
+def _read_file(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RequestError(f"data {name!r}: {path} cannot be read ({error})") from error
 
 
 def _read_archive(path: Path, name: str) -> dict[str, bytes]:
