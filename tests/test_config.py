@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sartor.config import AugmentationSettings, Job, load_job
 from sartor.data import Augmentation
 from sartor.errors import RequestError
 from sartor.platforms import WEIGHTINGS, Platform
+from sartor.run import RunFolder
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "digits.yaml"
 PLATFORMS: list[Any] = [{"name": "watch", "macs": "60k"}, {"name": "phone", "macs": 150000, "weight": 3}]
@@ -279,3 +281,30 @@ def test_no_import_of_torch() -> None:
     """The configuration itself needs no torch; only a method's settings may."""
     script = "import sys, sartor.config; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_shares_of_one_never_exceed_the_pictures() -> None:
+    """Shares that add up to one take every training picture, whatever rounding does; the run keeps them."""
+    from sartor.config.setting import _rest
+    from sartor.data import make_index_sets
+
+    labels = np.arange(1435) % 10  # 0.8, 0.1 and 0.1 of it round to 1,436
+    data = job().data
+    sets = make_index_sets(labels, weights=_rest(data), policy=data.policy, selection=data.selection)
+    assert len(sets.weights) + len(sets.policy) + len(sets.selection) == 1435
+    assert _rest(job(data={"weights": 0.5}).data) == 0.5 and _rest(job(data={"weights": 100}).data) == 100
+
+
+def test_setting_loads_the_job_and_keeps_its_index_sets(tmp_path: Path) -> None:
+    """A job becomes pictures, space and index sets; the sets are drawn once, and other labels are refused."""
+    made = load_job(EXAMPLE)
+    with RunFolder.create(tmp_path / "run", made.resolved()) as folder:
+        setting = Job.from_resolved(folder.configuration).setting(folder)
+        assert setting.space.num_classes == 10 and setting.space.in_channels == 1
+        before = (folder.path / "index_sets.json").read_bytes()
+        made.setting(folder)
+        assert (folder.path / "index_sets.json").read_bytes() == before
+        changed = json.loads(before) | {"fingerprint": "0" * 16}
+        folder.write_json("index_sets.json", changed)
+        with pytest.raises(RequestError, match="other pictures or labels"):
+            made.setting(folder)

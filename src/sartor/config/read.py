@@ -122,7 +122,7 @@ def _space(data: Any, pictures: DataSettings | None, problems: Problems) -> Spac
     if guarded(lambda: spaces.builder(name), "space.name", problems) is None:
         return None
     options = {key: value for key, value in data.items() if key != "name"}
-    checked = check(_options_type(name), options, "space", problems)
+    checked = check(options_type(name), options, "space", problems)
     if checked is None:
         return None
     choice = SpaceChoice(name, asdict(checked))
@@ -140,7 +140,7 @@ def _space(data: Any, pictures: DataSettings | None, problems: Problems) -> Spac
 
 
 @lru_cache(maxsize=16)
-def _options_type(name: str) -> type[Any]:
+def options_type(name: str) -> type[Any]:
     """A dataclass of a space's options, from the signature of its builder."""
     build = spaces.builder(name)
     kinds = get_type_hints(build)

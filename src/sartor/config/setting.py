@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sartor.config.job import Job
+from sartor.config.sections import DataSettings, Size
 from sartor.data import IndexSets, Pictures, load, make_index_sets
 from sartor.pipeline.setting import Setting
 from sartor.run import RunFolder
@@ -65,7 +66,7 @@ def _index_sets(job: Job, folder: RunFolder, pictures: Pictures) -> IndexSets:
         sets = make_index_sets(
             pictures.train.labels,
             test_labels=test_labels,
-            weights=job.data.weights,
+            weights=_rest(job.data),
             policy=job.data.policy,
             selection=job.data.selection,
             seed=job.seed,
@@ -73,3 +74,10 @@ def _index_sets(job: Job, folder: RunFolder, pictures: Pictures) -> IndexSets:
         )
         sets.save(path)
     return sets
+
+
+def _rest(data: DataSettings) -> Size | None:
+    """The weights' share; None (what the others leave) where the shares are the whole, which rounding could exceed."""
+    shares = (data.weights, data.policy, data.selection)
+    whole = all(isinstance(share, float) for share in shares) and sum(s for s in shares if s is not None) > 1 - 1e-9
+    return None if whole else data.weights

@@ -1,0 +1,205 @@
+"""The commands. Whatever is heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+import sartor
+from sartor.cli.outcome import error_log, guarded, print_json, results_only
+from sartor.errors import RequestError
+
+STAGES = ("search", "train", "export", "report")
+
+app = App(
+    name="sartor",
+    help="Cuts neural networks to measure: one search, one network for every platform and its budget.",
+    version=sartor.__version__,
+    help_on_error=False,
+    suppress_keyboard_interrupt=False,
+)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """Options of every command."""
+
+    json: Annotated[bool, Parameter(negative="", help="Print one JSON document on stdout and nothing else.")] = False
+    quiet: Annotated[bool, Parameter(negative="", help="Show no progress.")] = False
+    verbose: Annotated[bool, Parameter(negative="", help="Print progress lines where there is no terminal.")] = False
+    traceback: Annotated[bool, Parameter(negative="", help="Show the traceback of an error.")] = False
+
+
+RunOrJob = Annotated[Path, Parameter(help="A job file, or the folder of a run to go on with.")]
+Out = Annotated[Path | None, Parameter(help="The run folder (default: runs/ and the job's name).")]
+Overrides = Annotated[
+    list[str] | None,
+    Parameter(name="--set", negative="", help="Override a value of the job: --set search.epochs=5. May be repeated."),
+]
+
+
+@app.command
+def run(job: RunOrJob, /, *, out: Out = None, overrides: Overrides = None, common: Common = Common()) -> None:
+    """Run a whole job: search, train, export, report. After a crash the same command goes on."""
+    _run_stages(job, STAGES, out, overrides, common)
+
+
+@app.command
+def search(job: RunOrJob, /, *, out: Out = None, overrides: Overrides = None, common: Common = Common()) -> None:
+    """Only search: one architecture for every platform."""
+    _run_stages(job, ("search",), out, overrides, common)
+
+
+@app.command
+def train(job: RunOrJob, /, *, out: Out = None, overrides: Overrides = None, common: Common = Common()) -> None:
+    """Only train what the search found, with the baselines."""
+    _run_stages(job, ("train",), out, overrides, common)
+
+
+@app.command
+def export(job: RunOrJob, /, *, out: Out = None, overrides: Overrides = None, common: Common = Common()) -> None:
+    """Only export the trained networks, with proof that the files agree and how fast they are."""
+    _run_stages(job, ("export",), out, overrides, common)
+
+
+@app.command
+def report(job: RunOrJob, /, *, out: Out = None, overrides: Overrides = None, common: Common = Common()) -> None:
+    """Only write the report."""
+    _run_stages(job, ("report",), out, overrides, common)
+
+
+@app.command
+def spaces(
+    name: Annotated[str | None, Parameter(help="A space; without it all spaces are listed.")] = None,
+    /,
+    *,
+    option: Annotated[
+        list[str] | None,
+        Parameter(negative="", help="An option of the space: --option image_size=224. May be repeated."),
+    ] = None,
+    common: Common = Common(),
+) -> None:
+    """Show what can be searched: decisions, exact counts, cheapest and dearest networks, known networks."""
+    from sartor.cli import describe, tables
+
+    if name is None:
+        if option:
+            raise RequestError("--option belongs to one space: sartor spaces NAME --option image_size=224")
+        rows = describe.all_spaces()
+        print_json({"spaces": rows}) if common.json else tables.print_spaces(rows)
+        return
+    space = describe.space(name, option or [])
+    print_json(space) if common.json else tables.print_space(space)
+
+
+@app.command
+def pick(
+    folder: Annotated[Path, Parameter(name="RUN", help="The folder of a run whose search is done.")],
+    /,
+    *,
+    macs: Annotated[str | None, Parameter(help="The most MACs, such as 12M.")] = None,
+    params: Annotated[str | None, Parameter(help="The most parameters, such as 500k.")] = None,
+    peak_memory_bytes: Annotated[str | None, Parameter(help="The most peak memory, such as 512KiB.")] = None,
+    name: Annotated[str | None, Parameter(help="Name of the platform (default: from its budgets).")] = None,
+    train: Annotated[bool, Parameter(negative="", help="Also train and export it.")] = False,
+    common: Common = Common(),
+) -> None:
+    """Pick a network for another budget from a finished search, at once."""
+    from sartor.platforms import Platform
+    from sartor.run import RunFolder
+
+    given = {"macs": macs, "params": params, "peak_memory_bytes": peak_memory_bytes}
+    budgets: dict[str, Any] = {kind: value for kind, value in given.items() if value is not None}
+    if not budgets:
+        raise RequestError("pick needs a budget, such as --macs 12M")
+    platform = Platform(name or _platform_name(budgets), budgets)
+    with RunFolder.reopen(folder, lock=train, progress=_progress(common)) as opened, error_log(folder), results_only():
+        from sartor.pipeline import pick as pick_network
+
+        found = pick_network(opened, platform, train)
+    from sartor.cli import tables
+
+    print_json(found) if common.json else tables.print_pick(found, platform)
+
+
+@app.command
+def predict(
+    file: Annotated[Path, Parameter(help="An exported ONNX file.")],
+    pictures: Annotated[list[Path], Parameter(help="Picture files.", negative="")],
+    /,
+    *,
+    top: Annotated[int, Parameter(help="How many classes to show.")] = 5,
+    common: Common = Common(),
+) -> None:
+    """Say what an exported network sees in pictures."""
+    from sartor.cli import tables
+    from sartor.export import predict as predict_pictures
+
+    with results_only():
+        predictions = [p.to_dict() for p in predict_pictures(file, pictures, top)]
+    print_json({"predictions": predictions}) if common.json else tables.print_predictions(predictions)
+
+
+def main(tokens: Sequence[str] | None = None) -> None:
+    """Runs a command line (default: the process's own) and exits with its code."""
+    words = list(sys.argv[1:] if tokens is None else tokens)
+    options = words[: words.index("--")] if "--" in words else words
+    code = guarded(
+        lambda: app(words, exit_on_error=False, print_error=False, result_action="return_value"),
+        as_json="--json" in options,
+        show_traceback="--traceback" in options,
+    )
+    sys.exit(code)
+
+
+def _run_stages(
+    job: Path, stages: Sequence[str], out: Path | None, overrides: list[str] | None, common: Common
+) -> None:
+    with _open(job, out, overrides, common) as folder, error_log(folder.path):
+        with results_only():
+            from sartor.pipeline import run_job
+
+            result = run_job(folder, stages)
+        document = {"folder": str(folder.path), **result}
+        if common.json:
+            print_json(document)
+        else:
+            from sartor.cli import tables
+
+            tables.print_result(document)
+
+
+def _open(job: Path, out: Path | None, overrides: list[str] | None, common: Common) -> Any:
+    """The run folder of a job file or, given a folder, the run in it."""
+    from sartor.run import RunFolder
+
+    progress = _progress(common)
+    if job.is_dir():
+        if out is not None or overrides:
+            raise RequestError(
+                f"{job}: a run keeps its configuration and folder; --set and --out belong to a job file. To change "
+                f"something, give {job / 'config.json'} with --set and a new --out"
+            )
+        return RunFolder.reopen(job, progress=progress)
+    from sartor.config import load_job
+
+    loaded = load_job(job, overrides or [])
+    return RunFolder.create(out or Path("runs") / loaded.name, loaded.resolved(), progress=progress)
+
+
+def _progress(common: Common) -> Any:
+    from sartor.progress import Progress
+
+    return Progress.for_terminal(quiet=common.quiet or common.json, verbose=common.verbose)
+
+
+def _platform_name(budgets: dict[str, Any]) -> str:
+    """A name that can name files, such as macs-12M."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(f"{kind}-{value}" for kind, value in budgets.items())).strip(".-")
