@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -65,11 +66,13 @@ def write_png(data: ReportData, figure_name: str, path: Path, scale: float = 2.0
 
 def write_crp_png(shares: CrpShares, path: Path, scale: float = 2.0) -> None:
     """Writes the picture of a Chinese restaurant process (figure 1 of the paper, without the market)."""
-    path.write_bytes(_png(draw_crp(shares), scale))
+    figure = draw_crp(shares)
+    path.write_bytes(_png(figure, scale, figure.caption))
 
 
-def _png(figure: Figure, scale: float) -> bytes:
-    spec = {**figure.spec(), "title": {"text": figure.title}, "padding": 16}
+def _png(figure: Figure, scale: float, subtitle: Sequence[str] = ()) -> bytes:
+    title = {"text": figure.title, **({"subtitle": list(subtitle)} if subtitle else {})}
+    spec = {**figure.spec(), "title": title, "padding": 16}
     if figure.kind == "single":
         spec["width"] = 680
     spec["config"] = {**theme.CONFIG, "background": "@card", "font": "Liberation Sans, Arial, sans-serif"}
@@ -87,7 +90,13 @@ def _embedded(figure: Figure) -> dict[str, Any]:
         name: {key: _column([row[key] for row in rows]) for key in (rows[0] if rows else {})}
         for name, rows in figure.rows.items()
     }
-    return {"kind": figure.kind, "columns": columns, "dimensions": figure.dimensions, "views": views}
+    return {
+        "kind": figure.kind,
+        "panels": figure.panels,
+        "columns": columns,
+        "dimensions": figure.dimensions,
+        "views": views,
+    }
 
 
 def _column(values: list[Any]) -> Any:

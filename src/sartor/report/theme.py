@@ -100,7 +100,7 @@ CONFIG: dict[str, Any] = {
         "labelAnchor": "start",
         "labelPadding": 6,
     },
-    "title": {"color": "@text", "fontSize": 16, "anchor": "start", "subtitleColor": "@muted"},
+    "title": {"color": "@text", "fontSize": 16, "anchor": "start", "subtitleColor": "@muted", "subtitleFontSize": 12},
 }
 
 _TOKEN = re.compile(r'"@(\w+)"')

@@ -132,7 +132,7 @@ def _view(data: ReportData, quantity: str, cost: str) -> dict[str, Any]:
     scale = theme.series_scale(series, grey=CLOUD)
     title = "Loss (nats)" if quantity == "loss" else f"{quantity.capitalize()} accuracy (%)"
     field = _field(data, cost)
-    frame = list(_frame(data, lambda point: _value(point, quantity), []))
+    frame = list(_frame(data, lambda point: _value(point, quantity) if cost in point.costs else None, []))
     base = (
         alt.Chart(alt.NamedData("points"))
         .transform_filter(f"isValid(datum['{quantity}']) && isValid(datum['{field}'])")

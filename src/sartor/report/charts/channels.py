@@ -15,8 +15,11 @@ def draw_channels(data: ReportData) -> Figure | None:
         return None
     scales = {"logarithmic": "log", "linear": "linear"}
     views: dict[tuple[str, ...], dict[str, Any]] = {(label,): _channels(data, kind) for label, kind in scales.items()}
-    caption = (*data.notes["decisions"],)
-    return Figure("channels", "Channels per layer", {"widths": _width_rows(data)}, views, ("Axis",), "grid", caption)
+    panels = len({width.platform for width in data.widths})
+    caption = data.notes["decisions"]
+    return Figure(
+        "channels", "Channels per layer", {"widths": _width_rows(data)}, views, ("Axis",), "grid", caption, panels
+    )
 
 
 def _width_rows(data: ReportData) -> Rows:
@@ -88,7 +91,16 @@ def draw_choices(data: ReportData) -> Figure | None:
         }
         for c in data.choices
     ]
-    x = alt.X("platform:N", sort=platforms, title=None, axis=alt.Axis(orient="top", labelAngle=0, labelLimit=90))
+    # Names that would collide on a phone are slanted there.
+    narrow = f"width < {11 + 7 * max(map(len, platforms))} * {len(platforms)}"
+    axis = alt.Axis(
+        orient="top",
+        labelAngle=alt.ExprRef(f"{narrow} ? -45 : 0"),
+        labelAlign=alt.ExprRef(f"{narrow} ? 'left' : 'center'"),
+        labelOverlap=False,
+        labelLimit=110,
+    )
+    x = alt.X("platform:N", sort=platforms, title=None, axis=axis)
     y = alt.Y("decision:N", sort=decisions, title=None, axis=alt.Axis(labelLimit=160))
     base = alt.Chart(alt.NamedData("choices")).encode(x=x, y=y)
     ramp = alt.Scale(domain=[0, 1], range=["@low", "@high"])
@@ -104,7 +116,7 @@ def draw_choices(data: ReportData) -> Figure | None:
         base.mark_text(fontSize=12).encode(text="value:N", color=ink, tooltip=tip),
         links.mark_circle(size=170, color="@card", opacity=1),
         links.mark_text(fontSize=12, fontWeight=700, color="@text").encode(text="link:N"),
-    ).properties(height=alt.Step(24))
+    ).properties(height=24 * len(decisions))
     caption = [
         "The stronger the colour, the later the option in its decision's list (for widths: the wider). "
         "The sign = joins equal neighbours."

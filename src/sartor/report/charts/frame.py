@@ -27,6 +27,7 @@ class Figure:
     dimensions: tuple[str, ...] = ()
     kind: str = "single"
     caption: Sequence[str] = field(default_factory=tuple)
+    panels: int = 1
 
     def spec(self, view: tuple[str, ...] | None = None) -> dict[str, Any]:
         """A complete specification, rows included, of one view (by default the first)."""

@@ -40,7 +40,7 @@ def draw(data: ReportData) -> Figure | None:
         .encode(text="label:N", color=alt.value("@text"))
         for split in splits
     ]
-    chart = alt.layer(marks, *labels).properties(height=alt.Step(46))
+    chart = alt.layer(marks, *labels).properties(height=46 * len(order))
     caption = [f"Weights of the platforms: {_weights(data)}."]
     if len(splits) == 1:
         caption.append(f"Judged on the {splits[0]} pictures.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sartor.report import theme
 from sartor.report.charts.frame import Figure, altair, finished
 from sartor.report.curves import QUANTITIES
@@ -49,9 +51,8 @@ def draw(data: ReportData) -> Figure | None:
         .resolve_scale(y="independent", x="shared")
         .resolve_axis(x="independent")
     )
-    return Figure(
-        "training", "Training curves", {"curves": rows}, {(): finished(chart)}, (), "grid", data.notes["curves"]
-    )
+    views: dict[tuple[str, ...], dict[str, Any]] = {(): finished(chart)}
+    return Figure("training", "Training curves", {"curves": rows}, views, (), "grid", data.notes["curves"], len(panels))
 
 
 def _stage(stage: str) -> str:

@@ -19,13 +19,15 @@ function rows(columns) {
 }
 
 // A single chart takes the width it is given; a grid fits as many panels of a readable width as it can.
-function fitted(spec, kind, width, panel) {
-  if (kind === "single") return { ...spec, width: "container", autosize: { type: "fit-x", contains: "padding" } };
-  return { ...spec, columns: columnsIn(width), spacing: 24, spec: { ...spec.spec, width: panel } };
+function fitted(spec, kind, columns, panel) {
+  if (kind === "single") return { ...spec, width: "container" };
+  return { ...spec, columns, spacing: 24, spec: { ...spec.spec, width: panel } };
 }
 
-function columnsIn(width) {
-  return Math.max(1, Math.min(3, Math.floor(width / 320)));
+// Four panels look better as two rows of two than as three and one.
+function columnsFor(panels, width) {
+  const room = Math.max(1, Math.min(3, Math.floor(width / 320)));
+  return Math.ceil(panels / Math.ceil(panels / room));
 }
 
 function chosenView(figure, element) {
@@ -49,7 +51,7 @@ async function draw(element) {
   const datasets = Object.fromEntries(Object.entries(figure.columns).map(([name, columns]) => [name, rows(columns)]));
   const embed = async (panel) => {
     element.drawn?.finalize();
-    element.drawn = await vegaEmbed(chart, resolved({ ...fitted(view, figure.kind, width, panel), datasets, config }), {
+    element.drawn = await vegaEmbed(chart, resolved({ ...fitted(view, figure.kind, columns, panel), datasets, config }), {
       renderer: "svg",
       actions: { export: true, source: false, compiled: false, editor: false },
       downloadFileName: element.dataset.figure,
@@ -58,7 +60,7 @@ async function draw(element) {
     });
   };
   // How wide the axes of a grid are is known only once it is drawn: draw, measure, draw to fit.
-  const columns = columnsIn(width), panel = Math.floor(width / columns) - 70;
+  const columns = columnsFor(figure.panels, width), panel = Math.floor(width / columns) - 70;
   await embed(panel);
   if (figure.kind === "grid") {
     const over = Number(chart.querySelector("svg").getAttribute("width")) - width;
