@@ -49,6 +49,10 @@ class SlimmableNetwork(nn.Module):
         """The names of the children."""
         return tuple(self.blueprints)
 
+    def norms_of(self, name: str) -> nn.ModuleDict:
+        """The batch norms that a switch runs with."""
+        return self._norms_of[self._known(name)]
+
     def switch(self, name: str) -> SlimmableNetwork:
         """Chooses the child that runs from now on."""
         self.active = self._known(name)
@@ -79,12 +83,12 @@ class SlimmableNetwork(nn.Module):
         blueprint = self.blueprints[self._known(name)]
         network = build(blueprint)
         copy_weights(blueprint.blocks, self.bank, network)
-        norms = self._norms_of[name]
+        norms = self.norms_of(name)
         for block in blueprint.blocks:
             for layer in block.layers:
                 if layer.kind == "batch_norm":
-                    state = norms[_slot(block.name, layer)].state_dict()
-                    find_layer(network, block.name, layer.name).load_state_dict(state)
+                    state = {k: v.clone() for k, v in norms[_slot(block.name, layer)].state_dict().items()}
+                    find_layer(network, block.name, layer.name).load_state_dict(state, assign=True)
         reference = next(self.parameters())
         network.to(reference.device, reference.dtype)
         return network.train(self.training)
@@ -125,7 +129,7 @@ class SlimmableNetwork(nn.Module):
             blueprints = {n: Blueprint.from_dict(b) for n, b in json.loads(metadata["blueprints"]).items()}
             network = cls(blueprints)
             network.load_state_dict(tensors, assign=True)  # keeps the precision that was saved
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (OSError, SafetensorError, LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
             raise RequestError(f"{path} cannot be read as a slimmable network: {error}") from error
         return network.eval()
 
