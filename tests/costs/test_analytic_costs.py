@@ -1,0 +1,80 @@
+"""Costs of spaces with exits: which blocks count, and what memory sees."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sartor.blueprint import Blueprint, Stack
+from sartor.space import Decision, SearchSpace, Template
+from sartor.testing import plain_peak_elements, small_space
+
+ROWS = small_space("two_exits").sample(40, np.random.default_rng(0))
+FIRST_EXIT = ("stem", "mixer", "left", "right", "merged", "exit0")
+LAST_EXIT = ("stem", "mixer", "left", "right", "merged", "deep", "thumbnail", "sum", "exit1")
+
+
+@pytest.mark.parametrize("name", ["macs", "params"])
+@pytest.mark.parametrize(
+    ("exit", "lazy", "without"),
+    [
+        (0, False, ("deep", "thumbnail", "sum", "exit1")),
+        (1, False, ()),
+        (1, True, ("exit0",)),
+        (None, True, ("exit0",)),
+    ],
+)
+def test_exits_count_what_they_run(name: str, exit: int | None, lazy: bool, without: tuple[str, ...]) -> None:
+    """Up to an exit everything before it counts; lazily, only what that exit reads."""
+    space = small_space("two_exits")
+    found = space.cost(name, exit=exit, lazy=lazy)(ROWS)
+    for row, cost in zip(ROWS, found, strict=True):
+        blocks = [b for b in space.architecture(row).blueprint.blocks if b.name not in without]
+        assert cost == sum(getattr(layer, name) for b in blocks for layer in b.layers)
+
+
+def test_memory_of_every_exit() -> None:
+    """The memory up to an exit is that of a network which ends there."""
+    space = small_space("two_exits")
+    for names, options in ((FIRST_EXIT, {"exit": 0}), (LAST_EXIT, {"lazy": True})):
+        found = space.cost("peak_memory_bytes", **options)(ROWS)  # type: ignore[arg-type]
+        for row, cost in zip(ROWS, found, strict=True):
+            blocks = tuple(b for b in space.architecture(row).blueprint.blocks if b.name in names)
+            assert cost == Blueprint(blocks, space.in_channels, space.image_size).peak_memory_bytes
+
+
+def test_memory_where_everything_waits() -> None:
+    """A space whose peak lies in its branches: tensors and pictures that wait are in the factors."""
+    space = waiting()
+    rows = np.indices(space.sizes).reshape(len(space.sizes), -1).T
+    expected = [4 * plain_peak_elements(space.architecture(row).blueprint) for row in rows]
+    assert space.cost("peak_memory_bytes")(rows).tolist() == expected
+    assert expected == [space.architecture(row).blueprint.peak_memory_bytes for row in rows]
+    assert len(set(expected)) > 6
+
+
+def waiting() -> SearchSpace:
+    """Branches a and b wait for c; the first exit's result waits for the last; all of them read the pictures."""
+    decisions = [Decision(n, (2, 5, 9), "width") for n in ("a", "b", "c")]
+
+    def conv(width: int) -> Stack:
+        return Stack(3, 4).conv("conv", width).batch_norm()
+
+    def exit1(a: int, b: int, c: int) -> Stack:
+        return Stack(a + b + c + 3, 4).conv("conv", 2)
+
+    templates = [
+        Template("a", ("a",), conv, inputs=("pictures",)),
+        Template("exit0", ("a",), lambda a: Stack(a, 4).conv("conv", 7), inputs=("a",), is_exit=True),
+        Template("b", ("b",), conv, inputs=("pictures",)),
+        Template("c", ("c",), conv, inputs=("pictures",)),
+        Template("exit1", ("a", "b", "c"), exit1, ("a", "b", "c", "pictures"), "concat", stage=1, is_exit=True),
+    ]
+    return SearchSpace("waiting", decisions, templates, image_size=4)
+
+
+def test_every_template_is_costed() -> None:
+    """The factors of a chain have the templates' scopes; blocks of one decision are absorbed by their neighbours."""
+    space = small_space("mobilenet_v1")
+    scopes = [f.scope for f in space.cost("macs").factors]
+    assert scopes == [(i, i + 1) for i in range(13)]
