@@ -53,6 +53,7 @@ class Pipeline(types.ModuleType):
 
     def run_job(self, folder: RunFolder, stages: Sequence[str]) -> dict[str, Any]:
         self.asked.append((folder.path, tuple(stages), folder.configuration["search"]["epochs"]))
+        folder.log("search", 1)
         print("noise of a library")
         if self.error is not None:
             raise self.error

@@ -40,7 +40,9 @@ def error_log(folder: Path) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and storage_problem(error) is not None:
             raise
-        raise UnexpectedError(error, _write_traceback(error, folder / "error.log")) from error
+        from sartor.run import ERROR_LOG
+
+        raise UnexpectedError(error, _write_traceback(error, folder / ERROR_LOG)) from error
 
 
 @contextlib.contextmanager

@@ -6,11 +6,9 @@ from sartor.config.job import Job
 from sartor.config.sections import DataSettings, Size
 from sartor.data import IndexSets, Pictures, load, make_index_sets
 from sartor.pipeline.setting import Setting
-from sartor.run import RunFolder
+from sartor.run import INDEX_SETS, RunFolder
 from sartor.runtime import prepare
 from sartor.storage import storage_errors
-
-INDEX_SETS = "index_sets.json"
 
 
 def make_setting(job: Job, folder: RunFolder) -> Setting:

@@ -12,40 +12,43 @@ result.json, report.html
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import re
 import socket
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import filelock
 
 from sartor import environment
 from sartor.errors import RequestError
 from sartor.progress import Progress
+from sartor.run.checkpoints import read_checkpoint, write_checkpoint
+from sartor.run.differences import differences
+from sartor.run.metrics import MetricsFile
+from sartor.run.stages import StageBook
 from sartor.storage import PARTIAL, storage_errors, to_json, write_atomically
 
 FORMAT_VERSION = 1
 
-# Keys that change neither what is computed nor on what: a run may go on with other values.
-FREE_KEYS = ("threads", "data.workers", "data.cache")
-
-CONFIG, ENVIRONMENT, STAGES, METRICS, RESULT = (
+CONFIG, ENVIRONMENT, STAGES, METRICS, RESULT, INDEX_SETS, ERROR_LOG = (
     "config.json",
     "environment.json",
     "stages.json",
     "metrics.jsonl",
     "result.json",
+    "index_sets.json",
+    "error.log",
 )
 _LOCK, _HOLDER = ".lock", ".holder.json"
 # All that a folder may hold which was killed before its configuration was written.
 _BEFORE_CONFIG = (_LOCK, _HOLDER, ENVIRONMENT)
+# All that a run leaves which was refused before anything was computed, such as one with an impossible budget.
+_BEFORE_WORK = (*_BEFORE_CONFIG, CONFIG, INDEX_SETS, ERROR_LOG)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
@@ -60,9 +63,8 @@ class RunFolder:
         self.configuration = dict(configuration)
         self.progress = progress or Progress()
         self._lock: filelock.BaseFileLock | None = None
-        self._metrics: BinaryIO | None = None
-        self._stages: dict[str, dict[str, Any]] = {}
-        self._started: dict[str, float] = {}
+        self._metrics = MetricsFile(path / METRICS)
+        self._stages = StageBook(path / STAGES)
 
     # ------------------------------------------------------------------ opening and closing
 
@@ -85,8 +87,7 @@ class RunFolder:
             folder._check_belongs()  # another process may have come between
             folder._tidy()
             folder._write_environment()
-            if folder.read_json(CONFIG) != folder.configuration:
-                folder.write_json(CONFIG, folder.configuration)
+            folder._write_configuration()
         except BaseException:
             folder.close()
             raise
@@ -106,12 +107,12 @@ class RunFolder:
         if lock:
             return cls.create(path, configuration, progress=progress)
         folder.configuration = configuration
-        folder._stages = folder.read_json(STAGES) or {}
+        folder._stages.stages = folder.read_json(STAGES) or {}
         return folder
 
     def close(self) -> None:
         """Releases the folder; what was logged is on disk."""
-        self._close_metrics()
+        self._metrics.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -140,7 +141,7 @@ class RunFolder:
             return
         stored = self.read_json(CONFIG)
         different = differences(stored if isinstance(stored, dict) else {}, self.configuration)
-        if different:
+        if different and any(entry not in _BEFORE_WORK and not entry.endswith(PARTIAL) for entry in entries):
             raise RequestError(
                 f"{self.path}: the folder holds a run of another configuration. Different are "
                 f"{_some(different, '; ')}. Nothing was changed. Choose another folder with --out, or go back to the "
@@ -180,13 +181,18 @@ class RunFolder:
         with storage_errors(self.path):
             for partial in self.path.rglob(f"*{PARTIAL}"):
                 partial.unlink(missing_ok=True)
-            metrics = self.path / METRICS
-            if metrics.exists():
-                content = metrics.read_bytes()
-                whole = content.rfind(b"\n") + 1
-                if whole < len(content):
-                    os.truncate(metrics, whole)
-        self._stages = self.read_json(STAGES) or {}
+        self._metrics.tidy()
+        self._stages.stages = self.read_json(STAGES) or {}
+
+    def _write_configuration(self) -> None:
+        """Writes the configuration; what was drawn for another one, before any work, is drawn again."""
+        stored = self.read_json(CONFIG)
+        if stored == self.configuration:
+            return
+        if stored is not None and differences(stored, self.configuration):
+            with storage_errors(self.path):
+                (self.path / INDEX_SETS).unlink(missing_ok=True)
+        self.write_json(CONFIG, self.configuration)
 
     def _write_environment(self) -> None:
         """Writes the environment once, and what differs where the run goes on in another one."""
@@ -251,35 +257,13 @@ class RunFolder:
         Raises:
             TypeError: something that could not be read back safely, such as a numpy array.
         """
-        import torch
-
-        buffer = io.BytesIO()  # torch.save to a file hides the disk's reason in a RuntimeError
-        torch.save(dict(content), buffer)
-        _check_readable(buffer, name)
-        if self._metrics is not None:
-            with storage_errors(self.path / METRICS):
-                os.fsync(self._metrics.fileno())
-        write_atomically(self._checkpoint(name), buffer.getvalue())
-        self._save_seconds()
+        self._metrics.sync()
+        write_checkpoint(self._checkpoint(name), content)
+        self._stages.save()
 
     def read_checkpoint(self, name: str) -> dict[str, Any] | None:
         """What :meth:`write_checkpoint` wrote, on the CPU, or None; nothing but plain data is ever unpickled."""
-        import torch
-
-        path = self._checkpoint(name)
-        with storage_errors(path):
-            if not path.exists():
-                return None
-            try:
-                content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            except Exception as error:
-                if isinstance(error, OSError):
-                    raise
-                raise RequestError(
-                    f"{path}: the checkpoint is damaged. Delete it and start the same command again: what it held "
-                    "is computed anew"
-                ) from error
-        return content
+        return read_checkpoint(self._checkpoint(name))
 
     def remove_checkpoint(self, name: str) -> None:
         """Removes a checkpoint that is no longer needed; it may be absent."""
@@ -295,126 +279,42 @@ class RunFolder:
 
     def log(self, stage: str, step: int, **values: Any) -> None:
         """Appends a line to the metrics; see :class:`sartor.report.schema.Metric` for the usual names."""
-        line = to_json({"stage": stage, "step": step, **values, "time": round(time.time(), 3)}, indent=None)
-        with storage_errors(self.path / METRICS):
-            if self._metrics is None:
-                self._metrics = self.file(METRICS).open("ab")
-            self._metrics.write(line.encode() + b"\n")
-            self._metrics.flush()
-
-    def _close_metrics(self) -> None:
-        if self._metrics is not None:
-            # Every line was flushed; what a full disk refused was said then, and cannot be written now either.
-            with contextlib.suppress(OSError):
-                self._metrics.close()
-            self._metrics = None
+        self._metrics.log(stage, step, **values)
 
     def metrics(self, stage: str | None = None) -> list[dict[str, Any]]:
         """All lines of the metrics, or those of one stage; a torn last line is left out."""
-        path = self.path / METRICS
-        with storage_errors(path):
-            text = path.read_bytes() if path.exists() else b""
-        lines = text[: text.rfind(b"\n") + 1].splitlines()
-        try:
-            found = [json.loads(line) for line in lines]
-        except ValueError as error:
-            raise RequestError(f"{path}: the file is damaged ({error}); start a new run folder") from error
-        return [line for line in found if stage is None or line["stage"] == stage]
+        return self._metrics.read(stage)
 
     def truncate_metrics(self, stage: str, step: int) -> None:
         """Drops the lines of ``stage`` beyond ``step``, the step of its checkpoint: they will come again."""
-        lines = self.metrics()
-        kept = [line for line in lines if line["stage"] != stage or line["step"] <= step]
-        if len(kept) == len(lines):
-            return
-        self._close_metrics()
-        write_atomically(self.path / METRICS, "".join(to_json(line, indent=None) + "\n" for line in kept).encode())
+        self._metrics.truncate(stage, step)
 
     # ------------------------------------------------------------------ stages
 
     def done(self, stage: str) -> bool:
         """Whether ``stage`` was completed, in this process or an earlier one."""
-        return "finished" in self._stages.get(stage, {})
+        return self._stages.done(stage)
 
     def payload(self, stage: str) -> Any:
         """What :meth:`mark_done` kept of a stage; None before it is done."""
-        return self._stages.get(stage, {}).get("payload")
+        return self._stages.payload(stage)
 
     def mark_done(self, stage: str, payload: Any = None) -> None:
         """Marks a stage as completed, with plain data that later stages need."""
-        kept = json.loads(to_json(payload))
-        self._stages[stage] = {**self._stages.get(stage, {}), "finished": environment.now(), "payload": kept}
-        self._save_seconds()
+        self._stages.mark_done(stage, payload)
 
-    @contextlib.contextmanager
-    def clock(self, stage: str) -> Iterator[None]:
+    def clock(self, stage: str) -> AbstractContextManager[None]:
         """Counts the seconds inside it for ``stage``; they are kept with every checkpoint and completion.
 
         Work after the last checkpoint is lost in a kill and done again, so its seconds count once.
         """
-        self._started[stage] = time.monotonic()
-        try:
-            yield
-        finally:
-            self._stop(stage)
-            del self._started[stage]
+        return self._stages.clock(stage)
 
     def seconds(self, stage: str) -> float:
         """Seconds spent in ``stage``, over all processes that worked on it."""
-        running = time.monotonic() - self._started[stage] if stage in self._started else 0.0
-        return float(self._stages.get(stage, {}).get("seconds", 0.0)) + running
-
-    def _stop(self, stage: str) -> None:
-        total = self.seconds(stage)
-        self._stages.setdefault(stage, {})["seconds"] = total
-        self._started[stage] = time.monotonic()
-
-    def _save_seconds(self) -> None:
-        for stage in self._started:
-            self._stop(stage)
-        self.write_json(STAGES, self._stages)
-
-
-def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """The dotted keys in which two configurations differ, with both values; free keys are left out."""
-    there, here = dict(_flat(stored)), dict(_flat(asked))
-    keys = [*there, *(key for key in here if key not in there)]
-    return [
-        f"{key} (there {_shown(there, key)}, asked for {_shown(here, key)})"
-        for key in keys
-        if there.get(key, _ABSENT) != here.get(key, _ABSENT) and key not in FREE_KEYS
-    ]
-
-
-_ABSENT = object()
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, item in value.items():
-        if isinstance(item, Mapping) and item:
-            yield from _flat(item, f"{prefix}{key}.")
-        elif isinstance(item, list) and item and all(isinstance(part, Mapping) for part in item):
-            named = {str(part.get("name", index)): part for index, part in enumerate(item)}
-            yield from _flat(named, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", item
-
-
-def _shown(values: Mapping[str, Any], key: str) -> str:
-    return json.dumps(values[key], ensure_ascii=False) if key in values else "nothing"
+        return self._stages.seconds(stage)
 
 
 def _some(items: list[str], join: str = ", ", at_most: int = 5) -> str:
     more = f"{join}and {len(items) - at_most} more" if len(items) > at_most else ""
     return join.join(items[:at_most]) + more
-
-
-def _check_readable(buffer: io.BytesIO, name: str) -> None:
-    """A checkpoint that cannot be read back is found when it is written, not after a kill."""
-    import torch
-
-    buffer.seek(0)
-    try:
-        torch.load(buffer, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise TypeError(f"checkpoint {name!r} holds something that is not plain data or a tensor: {error}") from error
