@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sartor import spaces
+from sartor import mrf, spaces
 from sartor.cli import describe, main
+from sartor.costs.factors import Factor, FactorCost
 from sartor.errors import RequestError, VerificationError
 from sartor.platforms import Platform
 from sartor.run import RunFolder
@@ -276,6 +277,15 @@ def test_cheapest_and_dearest_are_exact(name: str) -> None:
     for kind, ends in describe.space(name, [])["costs"].items():
         costs = space.cost(kind)(rows)
         assert ends == {"cheapest": costs.min(), "dearest": costs.max()}
+
+
+def test_the_dearest_maximum_is_no_sum() -> None:
+    """Of a maximum the dearest row has one large part, which need not be the row with the largest sum of parts."""
+    sizes = (1, 2, 1)
+    tables = (np.array([[10, 6]]), np.array([[0], [6]]))
+    cost = FactorCost(sizes, [Factor((0, 1), tables[0]), Factor((1, 2), tables[1])], 0, "max", "peak_memory_bytes")
+    space: Any = types.SimpleNamespace(problem=lambda scores: mrf.Problem(sizes, scores))
+    assert describe._dearest(space, cost) == 10
 
 
 def test_pick(pipeline: Pipeline, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

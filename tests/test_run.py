@@ -148,7 +148,8 @@ def test_the_lock_is_released_by_a_kill(tmp_path: Path) -> None:
     process.wait()
     process.stdout.close()
     with RunFolder.reopen(tmp_path / "run") as run:
-        assert [line["step"] for line in run.metrics()] == [1]
+        run.log("search", 2)
+        assert [line["step"] for line in run.metrics()] == [1, 2]
         assert not list(run.path.rglob("*.partial"))
 
 
