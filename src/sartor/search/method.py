@@ -11,7 +11,7 @@ import numpy as np
 
 from sartor import mrf
 from sartor.costs.factors import Factor, FactorCost
-from sartor.errors import RequestError
+from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.platforms import Platform, check_platforms
 from sartor.search.evaluator import Evaluator
 from sartor.space import Architecture, SearchSpace
@@ -111,8 +111,8 @@ def check_reachable(space: SearchSpace, platforms: Sequence[Platform]) -> None:
     for platform in platforms:
         try:
             mrf.minimise(space.problem(), budgets_of(space, platform))
-        except mrf.InfeasibleBudgetError as error:
-            raise mrf.InfeasibleBudgetError(f"platform {platform.name!r}: {error}") from None
+        except InfeasibleBudgetError as error:
+            raise InfeasibleBudgetError(f"platform {platform.name!r}: {error}") from None
 
 
 def forbid_above(budgets: Sequence[mrf.Budget]) -> list[Factor]:

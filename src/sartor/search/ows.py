@@ -123,7 +123,7 @@ class OWS(Method):
         maxima = [b for b in budgets if not b.summed]
         if self.settings.solver == "lagrangian":
             return choice_of(self.space, mrf.lagrangian(problem, summed[0], maxima))
-        return choice_of(self.space, mrf.bisection(problem, summed[0], maxima))
+        return choice_of(self.space, mrf.bisection(problem, summed[0], maxima=maxima))
 
     def _estimate(self, count: int | None = None) -> Tables:
         """Raw tables from the first ``count`` observations (default: all)."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from typing import Any
-
 from sartor.errors import RequestError
 from sartor.search.method import Method
 
@@ -28,6 +26,5 @@ def method_class(name: str) -> type[Method]:
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise RequestError(f"unknown method {name!r}; known are {', '.join(_CLASSES)}{hint}")
     module, attribute = _CLASSES[name]
-    found: Any = getattr(importlib.import_module(module), attribute)
-    assert issubclass(found, Method)
+    found: type[Method] = getattr(importlib.import_module(module), attribute)
     return found

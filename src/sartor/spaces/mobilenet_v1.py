@@ -6,6 +6,7 @@
 | base width | 32   | 64 | 128 | 128 | 256 | 256 | 512 | 512  | 1024 | 1024 |
 | stride, imagenet layout | 2 | 1 | 2 | 1 | 2 | 1 | 2 | 1 | 2 | 1 |
 | stride, cifar layout    | 1 | 1 | 2 | 1 | 2 | 1 | 2 | 1 | 2 | 1 |
+| stride, small layout    | 1 | 1 | 2 | 1 | 1 | 1 | 2 | 1 | 1 | 1 |
 
 A separable block has one width: its depthwise part has the width of the block before it. The paper's search uses
 fourteen levels from 0.2 to 1.5; its uniform baselines (0.25 ... 1.0) follow another rounding and mostly lie off
@@ -25,10 +26,12 @@ BASE_WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1
 STRIDES = {
     "imagenet": (2, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1),
     "cifar": (1, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1),
+    # Ours: at 8 pixels the four strides of cifar leave a single position for half of the layers.
+    "small": (1, 1, 2, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1),
 }
 NAMES = tuple(f"width{i}" for i in range(1, 15))
 
-Layout = Literal["auto", "cifar", "imagenet"]
+Layout = Literal["auto", "small", "cifar", "imagenet"]
 
 
 def mobilenet_v1(
@@ -47,7 +50,7 @@ def mobilenet_v1(
     """The space of MobileNetV1 widths.
 
     Args:
-        layout: strides of the stem; ``auto`` is ``cifar`` up to 64 pixels and ``imagenet`` above.
+        layout: the strides; ``auto`` is ``small`` below 16 pixels, ``cifar`` up to 64 and ``imagenet`` above.
         min_width, max_width, levels: the searched fractions of each base width, evenly spaced.
         multiplier: scales all base widths, for networks much smaller than the paper's.
         divisor: channels are multiples of it.
@@ -167,7 +170,7 @@ def _strides(layout: Layout, image_size: int) -> tuple[int, ...]:
     if image_size < 8:
         raise RequestError(f"mobilenet_v1: image_size {image_size} is too small, at least 8 is needed")
     if layout == "auto":
-        layout = "cifar" if image_size <= 64 else "imagenet"
+        layout = "small" if image_size < 16 else "cifar" if image_size <= 64 else "imagenet"
     if layout not in STRIDES:
         raise RequestError(f"mobilenet_v1: unknown layout {layout!r}; known are auto, {', '.join(STRIDES)}")
     return STRIDES[layout]

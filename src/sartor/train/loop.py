@@ -29,7 +29,7 @@ class Store(Protocol):
     def log(self, record: Mapping[str, Any]) -> None:
         """Keeps one line of metrics."""
 
-    def advance(self, done: int, total: int, shown: Mapping[str, float]) -> None:
+    def advance(self, done: float, total: float, shown: Mapping[str, float]) -> None:
         """Shows progress."""
 
 
@@ -48,7 +48,7 @@ class NoStore:
     def log(self, record: Mapping[str, Any]) -> None:
         self.records.append(dict(record))
 
-    def advance(self, done: int, total: int, shown: Mapping[str, float]) -> None:
+    def advance(self, done: float, total: float, shown: Mapping[str, float]) -> None:
         return None
 
 
@@ -71,37 +71,39 @@ class MeanMetrics:
         return means
 
 
-def run_steps(
-    step: Callable[[int], Mapping[str, float]],
-    total: int,
+def run_until(
+    step: Callable[[], Mapping[str, float]],
+    position: Callable[[], tuple[float, float, int]],
     parts: Mapping[str, Stateful],
     store: Store,
     *,
-    images_per_step: int,
     log_every: int = 10,
     checkpoint_seconds: float = 15.0,
 ) -> None:
-    """Runs ``step(0)`` to ``step(total - 1)``, from where the last checkpoint in ``store`` left off.
+    """Runs ``step`` until the work is done, from where the last checkpoint in ``store`` left off.
 
-    ``step`` must depend on its number and on the state of ``parts`` alone, so that when the checkpoints happened to
-    be taken does not change the result. One line of metrics (means since the last line) per ``log_every`` steps, with
-    the pictures seen so far (every pass over a picture counts).
+    ``position()`` gives the work done, the work to do, and the pictures seen so far (every pass over a picture
+    counts). ``step`` must depend on the state of ``parts`` alone, so that the moments of the checkpoints do not
+    change the result. One line of metrics (means since the last line) per ``log_every`` steps.
     """
-    done = 0
+    steps = 0
     state = store.load()
     if state is not None:
-        done = state["step"]
+        steps = state["step"]
         for name, part in parts.items():
             part.load_state_dict(state["parts"][name])
     means, saved = MeanMetrics(), time.monotonic()
+    done, total, images = position()
     while done < total:
-        means.add(step(done))
-        done += 1
-        if done % log_every == 0 or done == total:
-            line = means.take()
-            store.log({"step": done, "steps": total, "images": done * images_per_step, **line})
-            store.advance(done, total, line)
-            # Only here, where no mean is half taken: a checkpoint between two lines would lose steps from a line.
-            if time.monotonic() - saved > checkpoint_seconds or done == total:
-                store.save({"step": done, "parts": {name: part.state_dict() for name, part in parts.items()}})
-                saved = time.monotonic()
+        means.add(step())
+        steps += 1
+        done, total, images = position()
+        if steps % log_every and done < total:
+            continue
+        line = means.take()
+        store.log({"step": steps, "progress": min(1.0, done / total), "images": images, **line})
+        store.advance(done, total, line)
+        # Only between two lines of the log: a mean half taken would be lost.
+        if time.monotonic() - saved > checkpoint_seconds or done >= total:
+            store.save({"step": steps, "parts": {name: part.state_dict() for name, part in parts.items()}})
+            saved = time.monotonic()

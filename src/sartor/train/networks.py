@@ -1,4 +1,4 @@
-"""Final training: one slimmable network for all platforms, or every network alone."""
+"""Final training: one slimmable network for all platforms; with one platform, that network alone."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from sartor.blueprint import Blueprint
 from sartor.elastic.execution import Dropout
 from sartor.elastic.slimmable import SlimmableNetwork
 from sartor.runtime import Runtime
 from sartor.seeds import numpy_generator, torch_generator
-from sartor.train.loop import Store, run_steps
+from sartor.train.loop import State, Store, run_until
 from sartor.train.optimiser import PrefixSGD, learning_rate
 from sartor.train.passes import Pass, PassRunner, sandwich
 from sartor.train.settings import FinalTraining
@@ -32,19 +32,10 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """What a final training leaves: the networks by platform, the pictures seen, and the shared network if any.
+    """A trained network with one switch per platform, and the pictures it has seen (every pass counts)."""
 
-    ``images`` counts every pass over a picture.
-    """
-
-    networks: dict[str, nn.Module]
+    network: SlimmableNetwork
     images: int
-    slimmable: SlimmableNetwork | None = None
-
-
-def total_steps(settings: FinalTraining, stream: Stream) -> int:
-    """Steps of the whole training, at least one."""
-    return max(1, round(settings.epochs * stream.steps_per_epoch))
 
 
 def train_slimmable(
@@ -60,31 +51,12 @@ def train_slimmable(
     """One network with shared weights for all platforms, trained by the sandwich rule (sections 2.1 and 4.1).
 
     The platform with the most MACs is the largest pass and the one with the fewest the smallest; the others are
-    drawn uniformly or by ``weights``, without replacement inside a step, as ``settings.sampling`` says.
+    drawn uniformly or by ``weights``, without replacement inside a step, as ``settings.sampling`` says. With one
+    platform this is the training of that network alone: the same layers, one pass per step.
     """
     training = _SlimmableTraining(blueprints, weights, stream, settings, runtime, seed)
-    steps = total_steps(settings, stream)
-    images = stream.batch_size * training.passes_per_step
-    parts = {"network": training.network, "optimiser": training.optimiser}
-    run_steps(training.step, steps, parts, store, images_per_step=images)
-    networks = {name: training.network.extract(name) for name in blueprints}
-    return Trained(networks, steps * images, training.network)
-
-
-def train_standalone(
-    name: str,
-    blueprint: Blueprint,
-    stream: Stream,
-    settings: FinalTraining,
-    runtime: Runtime,
-    store: Store,
-    *,
-    seed: int,
-) -> Trained:
-    """One network alone, with the same schedule (Table 3)."""
-    # A slimmable network with one switch is the plain network: same layers, same batch norm, one pass per step.
-    alone = train_slimmable({name: blueprint}, {name: 1.0}, stream, settings, runtime, store, seed=seed)
-    return Trained(alone.networks, alone.images)
+    run_until(training.step, training.position, {"training": training}, store)
+    return Trained(training.network, training.position()[2])
 
 
 class _SlimmableTraining:
@@ -107,17 +79,36 @@ class _SlimmableTraining:
         self.order = sorted(blueprints, key=lambda name: blueprints[name].macs)
         self.weights = weights
         self.passes_per_step = min(len(self.order), 2 + settings.random_passes)
+        self.steps = max(1, round(settings.epochs * stream.steps_per_epoch))
+        self.number = 0
 
-    def step(self, number: int) -> dict[str, float]:
+    def position(self) -> tuple[float, float, int]:
+        """Steps done, steps to do, pictures seen (every pass counts)."""
+        return self.number, self.steps, self.number * self.passes_per_step * self.stream.batch_size
+
+    def step(self) -> dict[str, float]:
         """All passes of one step, then one update of the shared weights."""
+        number = self.number
         self.network.train()
         x, y = self.stream.batch(number)
         self._dropout = Dropout(self.settings.dropout, torch_generator(self.seed, "dropout", number))
         losses = self.runner(x, y, self._passes(number))
         rate = learning_rate(self.settings, number / self.stream.steps_per_epoch)
         self.optimiser.step(rate)
+        self.number += 1
         metrics = {"loss": float(losses[0]), "learning_rate": rate}
         return metrics if len(losses) == 1 else {**metrics, "loss_smallest": float(losses[1])}
+
+    def state_dict(self) -> State:
+        """Weights, momentum and the number of the step."""
+        parts = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
+        return {**parts, "number": self.number}
+
+    def load_state_dict(self, state: State) -> None:
+        """The inverse of :meth:`state_dict`."""
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.number = state["number"]
 
     def _passes(self, number: int) -> list[Pass]:
         smallest, largest = self.order[0], self.order[-1]

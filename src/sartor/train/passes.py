@@ -63,7 +63,7 @@ class PassRunner:
         """
         size = self.micro_batch or len(x)
         observed = torch.zeros(len(passes), dtype=torch.float64)
-        for piece, labels in zip(x.split(size), y.split(size), strict=True):
+        for piece, labels in zip(torch.split(x, size), torch.split(y, size), strict=True):
             observed += self._piece(piece, labels, passes, share=len(piece) / len(x)).cpu()
         values = observed.numpy()
         for i, p in enumerate(passes):

@@ -1,0 +1,92 @@
+"""``result.json`` from what the stages left in the run folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sartor.pipeline.setting import Setting
+from sartor.report.schema import FORMAT_VERSION
+from sartor.run import ENVIRONMENT, RunFolder
+
+
+def assemble(folder: RunFolder, setting: Setting, name: str) -> dict[str, Any]:
+    """The result as plain data (see :mod:`sartor.report.schema`); stages not yet run leave nulls."""
+    searched = folder.payload("search") or {}
+    trained = folder.payload("train") or {}
+    exported = folder.payload("export") or {}
+    baselines = trained.get("baselines", [])
+    images = {"search": searched.get("images", 0), "training": trained.get("images", 0)}
+    return {
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "method": setting.method_name,
+        "seed": setting.seed,
+        "space": _space(setting),
+        "data": _data(setting),
+        "platforms": _platforms(setting, searched, trained, exported),
+        "weighted_accuracy": trained.get("weighted_accuracy", {"validation": None, "test": None}),
+        "baselines": baselines,
+        "cloud": searched.get("cloud", []),
+        "slimmable": exported.get("slimmable") or trained.get("slimmable"),
+        "search_seconds": round(folder.seconds("search"), 3),
+        "train_seconds": round(folder.seconds("train"), 3),
+        "images_trained": {**images, "baselines": trained.get("baseline_images", 0)},
+        "environment": folder.read_json(ENVIRONMENT) or {},
+        "configuration": folder.configuration,
+        "warnings": [*searched.get("warnings", []), *trained.get("warnings", []), *exported.get("warnings", [])],
+    }
+
+
+def _platforms(
+    setting: Setting, searched: dict[str, Any], trained: dict[str, Any], exported: dict[str, Any]
+) -> list[dict[str, Any]]:
+    empty = {"val_accuracy": None, "test_accuracy": None, "weights": None}
+    unchecked = dict.fromkeys(
+        ("onnx", "onnx_max_abs_diff", "onnx_top1_agreement", "onnx_bytes", "latency_ms", "latency_spread_ms")
+    )
+    rows = []
+    for platform in setting.platforms:
+        choice = searched.get("choices", {}).get(platform.name, {})
+        rows.append(
+            {
+                "name": platform.name,
+                "weight": platform.weight,
+                "device": platform.device,
+                "budgets": dict(platform.budgets),
+                "costs": choice.get("costs", {}),
+                "params": choice.get("costs", {}).get("params"),
+                "architecture": choice.get("architecture", {}),
+                "exit": choice.get("exit"),
+                "predicted_loss": choice.get("predicted_loss"),
+                "notes": choice.get("notes", []),
+                **empty,
+                **trained.get("platforms", {}).get(platform.name, {}),
+                **unchecked,
+                **exported.get("platforms", {}).get(platform.name, {}),
+            }
+        )
+    return rows
+
+
+def _space(setting: Setting) -> dict[str, Any]:
+    space = setting.space
+    decisions = [{"name": d.name, "kind": d.kind, "options": list(d.options)} for d in space.decisions]
+    return {
+        "name": space.name,
+        "options": space.options,
+        "cardinality": str(space.cardinality),
+        "decisions": decisions,
+    }
+
+
+def _data(setting: Setting) -> dict[str, Any]:
+    sets, train = setting.index_sets, setting.pictures.train
+    counts = {part: len(getattr(sets, part)) for part in ("weights", "policy", "selection", "test")}
+    return {
+        "source": train.name,
+        "origin": train.origin,
+        "classes": train.num_classes,
+        "image_size": train.image_size,
+        "counts": counts,
+        "normalisation": setting.normalisation.to_json(),
+    }

@@ -1,0 +1,122 @@
+"""Everything the stages of a run share: space, pictures, index sets, platforms, machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from torch import Tensor
+
+from sartor.data import (
+    Augmentation,
+    BatchStream,
+    ImageSet,
+    IndexSets,
+    Normalisation,
+    Pictures,
+    PixelStore,
+    ordered_batches,
+)
+from sartor.data.images import Indices
+from sartor.errors import RequestError
+from sartor.platforms import Platform
+from sartor.runtime import Runtime
+from sartor.search.method import Method
+from sartor.search.registry import method_class
+from sartor.seeds import numpy_generator
+from sartor.space import SearchSpace
+from sartor.train.settings import FinalTraining, OptimiserSettings, SearchTraining
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One job, resolved to objects.
+
+    ``calibration_pictures`` measure batch-norm statistics; ``evaluation_batch`` is the batch size of evaluations;
+    ``cloud`` random architectures are scored for the picture of the report.
+    """
+
+    space: SearchSpace
+    pictures: Pictures
+    index_sets: IndexSets
+    platforms: tuple[Platform, ...]
+    method_name: str
+    method_settings: object
+    search: SearchTraining
+    train: FinalTraining
+    augmentation: Augmentation
+    runtime: Runtime
+    seed: int = 0
+    workers: int = 0
+    calibration_pictures: int = 2048
+    evaluation_batch: int = 256
+    cloud: int = 100
+
+    def __post_init__(self) -> None:
+        train = self.pictures.train
+        expected = {"image_size": train.image_size, "in_channels": train.channels, "num_classes": train.num_classes}
+        for name, value in expected.items():
+            if getattr(self.space, name) != value:
+                raise RequestError(
+                    f"space.{name} is {getattr(self.space, name)}, but the pictures of {train.name!r} have {value}; "
+                    "leave it out and it is taken from the data"
+                )
+
+    @cached_property
+    def normalisation(self) -> Normalisation:
+        """Mean and standard deviation of the pictures that teach weights."""
+        return Normalisation.of(self.pictures.train.images, self.index_sets.weights)
+
+    @cached_property
+    def train_pixels(self) -> PixelStore:
+        """The training pictures where they are needed."""
+        return PixelStore(self.pictures.train.images, self.runtime.device, self.workers)
+
+    def method(self, name: str | None = None) -> Method:
+        """A fresh method; another name than the job's comes with its default settings."""
+        chosen = method_class(name or self.method_name)
+        settings = self.method_settings if name in (None, self.method_name) else None
+        return chosen(self.space, self.platforms, settings, self.seed)
+
+    def stream(self, settings: OptimiserSettings, indices: Indices, purpose: str) -> BatchStream:
+        """Training batches from some of the training pictures."""
+        # A seed of its own, so that two streams of one run do not see the same order and augmentation.
+        seed = int(numpy_generator(self.seed, purpose).integers(2**31))
+        return BatchStream(
+            self.train_pixels,
+            self.pictures.train.labels,
+            indices,
+            settings.batch_size,
+            self.augmentation,
+            self.normalisation,
+            seed,
+            self.runtime.device,
+        )
+
+    def calibration_batches(self) -> Iterator[Tensor]:
+        """The same pictures at every call, unaugmented, drawn from those that teach weights."""
+        weights = self.index_sets.weights
+        rng = numpy_generator(self.seed, "calibration")
+        chosen = rng.permutation(weights)[: self.calibration_pictures]
+        size = min(self.evaluation_batch, len(chosen))
+        whole = chosen[: len(chosen) // size * size]  # a small last batch would count like a large one
+        for x, _ in self._ordered(self.pictures.train, whole, size):
+            yield x
+
+    def selection_batches(self, limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """The pictures on which candidates are compared (at most ``limit``, a seeded choice)."""
+        chosen = self.index_sets.selection
+        if limit is not None and limit < len(chosen):
+            chosen = np.sort(numpy_generator(self.seed, "selection").permutation(chosen)[:limit])
+        yield from self._ordered(self.pictures.train, chosen, self.evaluation_batch)
+
+    def test_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The pictures that judge."""
+        if self.pictures.test is not None:
+            yield from self._ordered(self.pictures.test, self.index_sets.test, self.evaluation_batch)
+
+    def _ordered(self, pictures: ImageSet, indices: Indices, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        images = self.train_pixels if pictures is self.pictures.train else pictures.images
+        return ordered_batches(images, pictures.labels, indices, size, self.normalisation, self.runtime.device)

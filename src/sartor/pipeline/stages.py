@@ -1,0 +1,216 @@
+"""The stages of a run folder, in order. What a stage leaves for the next one is plain data in the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from sartor.blueprint import Blueprint
+from sartor.config import Job
+from sartor.errors import InfeasibleBudgetError, RequestError
+from sartor.pipeline import exporting, training
+from sartor.pipeline.baselines import run_baseline
+from sartor.pipeline.result import assemble
+from sartor.pipeline.search import describe_choice, random_cloud, search
+from sartor.pipeline.store import FolderStore
+from sartor.run import RESULT, RunFolder
+
+STAGES = ("search", "train", "export", "report")
+METHOD_STATE = "method"
+
+
+class Run:
+    """A run folder with its job's setting."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.job = Job.from_resolved(folder.configuration)
+        self.setting = self.job.setting(folder)
+
+    def stage(self, name: str) -> None:
+        """Runs a stage unless it is done already.
+
+        Raises:
+            RequestError: the stage before it is missing.
+        """
+        if self.folder.done(name):
+            return
+        before = STAGES[: STAGES.index(name)]
+        missing = [s for s in before if not self.folder.done(s) and not (s == "export" and name == "report")]
+        if missing:
+            raise RequestError(f"{self.folder.path}: stage {name!r} needs stage {missing[0]!r}, which is not done yet")
+        work: dict[str, Callable[[], Any]] = {"search": self._search, "train": self._train, "export": self._export}
+        with self.folder.clock(name):
+            payload = self._report() if name == "report" else work[name]()
+        self.folder.mark_done(name, payload)
+
+    # ------------------------------------------------------------------ stages
+
+    def _search(self) -> dict[str, Any]:
+        self._check_baselines()
+        with self.folder.progress.task("search", total=1.0) as advance:
+            searched = search(self.setting, FolderStore(self.folder, "search", advance))
+        # What re-solving for another budget needs, without the supernet's weights.
+        self.folder.write_checkpoint(METHOD_STATE, {"method": searched.method.state_dict()})
+        cloud = random_cloud(self.setting, searched.supernet)
+        choices = {name: describe_choice(choice) for name, choice in searched.choices.items()}
+        return {"choices": choices, "images": searched.images, "cloud": cloud, "warnings": []}
+
+    def _train(self) -> dict[str, Any]:
+        blueprints = self._blueprints()
+        fitted = training.fit(self.setting, blueprints, lambda name: self.store("train", name))
+        platforms: dict[str, Any] = {}
+        for name, network in fitted.networks.items():
+            path = f"platforms/{name}.safetensors"
+            card = {"space": self.setting.space.name, "platform": name}
+            training.save_weights(network, self.folder.file(path), card)
+            platforms[name] = {**fitted.accuracies[name], "weights": path}
+        slimmable = self._save_shared(fitted)
+        baselines, baseline_images, warnings = self._run_baselines(blueprints)
+        return {
+            "platforms": platforms,
+            "weighted_accuracy": training.weighted(self.setting, fitted.accuracies),
+            "images": fitted.images,
+            "slimmable": slimmable,
+            "baselines": baselines,
+            "baseline_images": baseline_images,
+            "warnings": warnings,
+        }
+
+    def _export(self) -> dict[str, Any]:
+        platforms, singles = {}, 0
+        settings = self.job.export
+        networks = {name: self._network(name) for name in self._blueprints()}
+        if not settings.onnx:
+            return {"platforms": {}, "slimmable": self._shared_payload(networks, 0), "warnings": []}
+        with self.folder.progress.task("export", total=len(networks)) as advance:
+            for platform in self.setting.platforms:
+                choice = self.folder.payload("search")["choices"][platform.name]
+                card = exporting.model_card(
+                    self.setting, platform.name, platform.budgets, choice["costs"], choice["architecture"]
+                )
+                path = f"platforms/{platform.name}.onnx"
+                proof = exporting.export_network(
+                    self.setting,
+                    networks[platform.name],
+                    card,
+                    self.folder.file(path),
+                    pictures=settings.verification_pictures,
+                    repeats=settings.latency_repeats,
+                )
+                platforms[platform.name] = {"onnx": path, **proof}
+                singles += proof["onnx_bytes"]
+                advance(1)
+        return {"platforms": platforms, "slimmable": self._shared_payload(networks, singles), "warnings": []}
+
+    def _report(self) -> dict[str, Any]:
+        result = self.result()
+        self.folder.write_json(RESULT, result)
+        from sartor import report
+
+        data = report.build(result, self.folder.metrics())
+        report.write_html(data, self.folder.file("report.html"))
+        return {"html": "report.html"}
+
+    # ------------------------------------------------------------------ parts
+
+    def result(self) -> dict[str, Any]:
+        """The result so far as plain data."""
+        return assemble(self.folder, self.setting, self.job.name)
+
+    def store(self, stage: str, name: str = "") -> FolderStore:
+        """Checkpoints, metrics and progress of one training of a stage."""
+        label = f"{stage}:{name}" if name else stage
+        # The bar lives as long as the store; a stage has few of them.
+        return FolderStore(self.folder, label, _LazyBar(self.folder, label))
+
+    def _blueprints(self) -> dict[str, Blueprint]:
+        choices = self.folder.payload("search")["choices"]
+        space = self.setting.space
+        return {p.name: space.blueprint(choices[p.name]["architecture"], p.name) for p in self.setting.platforms}
+
+    def _network(self, name: str) -> Any:
+        network = self._blueprints()[name].build()
+        return training.load_weights(network, self.folder.file("platforms", f"{name}.safetensors"))
+
+    def _save_shared(self, fitted: training.Fitted) -> dict[str, Any] | None:
+        if fitted.shared is None:
+            return None
+        path = self.folder.file("slimmable.safetensors")
+        fitted.shared.save(path)
+        return {"path": path.name, "bytes": path.stat().st_size, "switches": list(fitted.shared.switches)}
+
+    def _shared_payload(self, networks: dict[str, Any], singles: int) -> dict[str, Any] | None:
+        """The shared file beside the single ones, once its outputs are seen to be theirs."""
+        payload: dict[str, Any] | None = self.folder.payload("train")["slimmable"]
+        if payload is None:
+            return None
+        from sartor.elastic.slimmable import SlimmableNetwork
+
+        shared = SlimmableNetwork.load(self.folder.file(payload["path"]))
+        count = self.job.export.verification_pictures
+        difference = exporting.check_shared(self.setting, shared, networks, count)
+        single_files = sum(self.folder.file("platforms", f"{n}.safetensors").stat().st_size for n in networks)
+        return {
+            **payload,
+            "sum_of_single_bytes": single_files,
+            "sum_of_onnx_bytes": singles or None,
+            "max_abs_diff": difference,
+        }
+
+    def _check_baselines(self) -> None:
+        """Refuses a baseline that cannot be, before anything is trained."""
+        from sartor.pipeline.baselines import uniform_blueprint
+
+        if "uniform" in self.job.baselines and self.setting.space.uniform is None:
+            uniform_blueprint(self.setting.space, self.setting.platforms[0])
+
+    def _run_baselines(self, blueprints: dict[str, Blueprint]) -> tuple[list[dict[str, Any]], int, list[str]]:
+        results, images, warnings = [], 0, []
+        for name in self.job.baselines:
+            part = f"baseline:{name}"
+            if not self.folder.done(part):
+                try:
+                    found = run_baseline(name, self.setting, blueprints, partial(self.store, part))
+                except InfeasibleBudgetError as error:
+                    warnings.append(str(error))
+                    continue
+                self.folder.mark_done(part, {"result": found[0], "images": found[1]})
+            payload = self.folder.payload(part)
+            results.append(payload["result"])
+            images += payload["images"]
+        return results, images, warnings
+
+
+class _LazyBar:
+    """A progress bar that appears with its first report and closes when it is full."""
+
+    def __init__(self, folder: RunFolder, label: str) -> None:
+        self.folder, self.label = folder, label
+        self.context: Any = None
+        self.bar: Any = None
+        self.done = 0.0
+
+    def __call__(self, n: float = 1, /, **values: float) -> None:
+        if self.bar is None:
+            self.context = self.folder.progress.task(self.label, total=1.0)
+            self.bar = self.context.__enter__()
+        self.bar(n, **values)
+        self.done += n
+        if self.done >= 1.0 - 1e-9:
+            self.context.__exit__(None, None, None)
+
+
+def run_job(folder: RunFolder, stages: Sequence[str] = STAGES) -> dict[str, Any]:
+    """Runs the stages that are not done yet; returns the result as plain data.
+
+    Raises:
+        RequestError: the request is wrong, or a stage before the first one asked for is missing.
+        VerificationError: an exported file disagrees with the network it came from.
+    """
+    run = Run(folder)
+    for name in STAGES:
+        if name in stages:
+            run.stage(name)
+    return folder.result() or run.result()

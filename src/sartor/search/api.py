@@ -1,0 +1,128 @@
+"""``sartor.search``: the whole job on plain objects, without files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from sartor.data import Augmentation, IndexSets, Pictures, make_index_sets
+from sartor.elastic.slimmable import SlimmableNetwork
+from sartor.pipeline.search import search as run_search
+from sartor.pipeline.setting import Setting
+from sartor.pipeline.training import fit, weighted
+from sartor.platforms import Platform, check_platforms
+from sartor.runtime import prepare
+from sartor.search.method import Choice
+from sartor.search.registry import method_class
+from sartor.space import Architecture, SearchSpace
+from sartor.train.loop import NoStore
+from sartor.train.settings import FinalTraining, SearchTraining
+
+
+@dataclass(frozen=True)
+class Tailored:
+    """A platform's answer: the architecture, its trained and calibrated plain network, and how good it is.
+
+    Accuracies are percentages on the selection and on the test pictures, None where there are none.
+    """
+
+    architecture: Architecture
+    network: nn.Module
+    choice: Choice
+    val_accuracy: float | None
+    test_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Found(Mapping[str, Tailored]):
+    """The answers by platform, and the network with shared weights that serves all of them (if trained so)."""
+
+    platforms: dict[str, Tailored]
+    slimmable: SlimmableNetwork | None
+    weighted_accuracy: dict[str, float | None]
+    metrics: dict[str, list[dict[str, Any]]]
+
+    def __getitem__(self, name: str) -> Tailored:
+        return self.platforms[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.platforms)
+
+    def __len__(self) -> int:
+        return len(self.platforms)
+
+
+def search(
+    method: str,
+    *,
+    space: SearchSpace,
+    data: Pictures,
+    platforms: Sequence[Platform],
+    epochs: float | None = None,
+    train_epochs: float | None = None,
+    seed: int = 0,
+    method_settings: Any = None,
+    search_training: SearchTraining | None = None,
+    final_training: FinalTraining | None = None,
+    index_sets: IndexSets | None = None,
+    augmentation: Augmentation | None = None,
+    device: str = "auto",
+    precision: str = "float32",
+    threads: int | None = None,
+) -> Found:
+    """Searches, trains, calibrates and judges a network for every platform.
+
+    Args:
+        method: ``ows``, ``aows`` or ``random``.
+        epochs, train_epochs: lengths of search and final training, in place of those in ``search_training`` and
+            ``final_training`` (the papers' 50 and 300 by default).
+        method_settings: an instance of the method's ``settings_type``.
+        index_sets: which pictures teach, steer and select; drawn from the seed by default (80, 10 and 10 %).
+        augmentation: by default what suits the pictures.
+
+    Raises:
+        RequestError: the request is wrong; InfeasibleBudgetError: no architecture meets a platform's budgets.
+    """
+    method_class(method)
+    test_labels = None if data.test is None else data.test.labels
+    setting = Setting(
+        space=space,
+        pictures=data,
+        index_sets=index_sets
+        or make_index_sets(data.train.labels, test_labels=test_labels, policy=0.1, selection=0.1, seed=seed),
+        platforms=check_platforms(platforms),
+        method_name=method,
+        method_settings=method_settings,
+        search=_with_epochs(search_training or SearchTraining(), epochs),
+        train=_with_epochs(final_training or FinalTraining(), train_epochs),
+        augmentation=augmentation or Augmentation.standard(data.train),
+        runtime=prepare(device, precision, threads),
+        seed=seed,
+        cloud=0,
+    )
+    return _run(setting)
+
+
+def _run(setting: Setting) -> Found:
+    stores: dict[str, NoStore] = {}
+
+    def open_store(name: str) -> NoStore:
+        return stores.setdefault(name or "train", NoStore())
+
+    searched = run_search(setting, open_store("search"))
+    blueprints = {name: choice.architecture.blueprint for name, choice in searched.choices.items()}
+    fitted = fit(setting, blueprints, open_store)
+    tailored = {
+        name: Tailored(choice.architecture, fitted.networks[name], choice, **fitted.accuracies[name])
+        for name, choice in searched.choices.items()
+    }
+    metrics = {name: store.records for name, store in stores.items()}
+    return Found(tailored, fitted.shared, weighted(setting, fitted.accuracies), metrics)
+
+
+def _with_epochs(settings: Any, epochs: float | None) -> Any:
+    return settings if epochs is None else dataclasses.replace(settings, epochs=epochs)
