@@ -169,20 +169,14 @@ def test_memory_keeps_results_to_the_end() -> None:
     assert elements(graph(*rows)) == (5 + 1 + 5) * 16  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("seed", range(150))
-def test_memory_of_random_graphs(seed: int) -> None:
-    """On random graphs with residuals, gates, joins and exits the count equals the simulation."""
-    elements(random_graph(np.random.default_rng(seed)))
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize("seed", range(100))
+def test_memory_of_random_graphs(seed: int, empty: bool) -> None:
+    """On random graphs with residuals, gates, joins, exits and empty blocks the count equals the simulation."""
+    elements(random_graph(np.random.default_rng(seed), empty))
 
 
-def test_memory_is_never_below_the_simulation_with_empty_blocks() -> None:
-    """Where an empty block's output waits beside its input the count holds both: an upper bound."""
-    for seed in range(50):
-        blueprint = random_graph(np.random.default_rng(seed), empty=True)
-        assert blueprint.peak_memory_bytes >= 4 * plain_peak_elements(blueprint)
-
-
-def random_graph(rng: np.random.Generator, empty: bool = False) -> Blueprint:
+def random_graph(rng: np.random.Generator, empty: bool) -> Blueprint:
     """Up to eight blocks at side 2 that read random earlier tensors; every one but the last is read or an exit."""
     channels = {"pictures": int(rng.integers(1, 6))}
     blocks: list[Block] = []

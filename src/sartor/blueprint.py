@@ -8,7 +8,7 @@ MACs. Parameters are the learnt ones: weights, biases and the two affine vectors
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -251,6 +251,11 @@ class Block:
         """Elements of the output for one picture."""
         return self.stack.out_channels * self.stack.out_side**2
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the block hands on its input as it is."""
+        return self.join == "single" and not self.stack.body
+
 
 @dataclass(frozen=True)
 class Blueprint:
@@ -318,24 +323,47 @@ def walk_layers(body: Sequence[Node]) -> Iterator[Layer]:
             yield from walk_layers(node.body)
 
 
+# The wiring of a network: name, inputs and whether it is an exit, in order of execution.
+Wiring = Sequence[tuple[str, tuple[str, ...], bool]]
+
+
 def peak_elements(blocks: Sequence[Block], pictures: int) -> int:
     """The largest number of live elements while ``blocks`` run in order, for one picture of ``pictures`` elements.
 
     A tensor lives from the layer that makes it to its last reader; logits live to the end. Elementwise layers
     overwrite their input unless it is still needed.
     """
-    last_reader = {name: index for index, block in enumerate(blocks) for name in block.inputs}
-    last_reader |= {block.name: len(blocks) for block in blocks if block.is_exit}
+    wiring = [(block.name, block.inputs, block.is_exit) for block in blocks]
+    empty = {block.name for block in blocks if block.is_empty}
     size = {PICTURES: pictures} | {block.name: block.out_elements for block in blocks}
     peak = 0
     for index, block in enumerate(blocks):
-        earlier = (PICTURES, *[other.name for other in blocks[:index]])
-        waiting = sum(size[n] for n in earlier if n not in block.inputs and last_reader.get(n, -1) > index)
-        peak = max(
-            peak,
-            waiting + block_peak_elements(block, kept=_kept_inputs(block, index, last_reader), size=size),
-        )
+        inputs, waiting, kept = live_tensors(wiring, index, empty)
+        own = block_peak_elements(dataclasses.replace(block, inputs=inputs), kept, size)
+        peak = max(peak, own + sum(size[name] for name in waiting))
     return peak
+
+
+def live_tensors(wiring: Wiring, index: int, empty: Set[str]) -> tuple[tuple[str, ...], frozenset[str], frozenset[str]]:
+    """The inputs of a block, the tensors that wait while it runs, and which inputs are needed after it.
+
+    A tensor has the name of the block that made it; the ``empty`` blocks hand on their input.
+    """
+    maker = makers(wiring, empty)
+    last_reader = {maker[n]: i for i, (_, inputs, _) in enumerate(wiring) for n in inputs}
+    last_reader |= {maker[name]: len(wiring) for name, _, is_exit in wiring if is_exit}
+    earlier = {PICTURES, *[maker[name] for name, _, _ in wiring[:index]]}
+    alive = frozenset(name for name in earlier if last_reader.get(name, -1) > index)
+    own = tuple(maker[name] for name in wiring[index][1])
+    return own, alive.difference(own), alive.intersection(own)
+
+
+def makers(wiring: Wiring, empty: Set[str]) -> dict[str, str]:
+    """Block -> the block that made its output: itself, unless it is empty."""
+    maker = {PICTURES: PICTURES}
+    for name, inputs, _ in wiring:
+        maker[name] = maker[inputs[0]] if name in empty else name
+    return maker
 
 
 def block_peak_elements(block: Block, kept: frozenset[str] = frozenset(), size: dict[str, int] | None = None) -> int:
@@ -345,7 +373,7 @@ def block_peak_elements(block: Block, kept: frozenset[str] = frozenset(), size: 
         peak, _ = _body_peak(block.stack.body, 0, bool(kept))
         return max(peak, entering)
     sizes = size or {}
-    inputs = sum(sizes[name] for name in block.inputs)
+    inputs = sum(sizes[name] for name in set(block.inputs))
     if block.join == "concat":  # the inputs and their copy side by side
         joined = inputs + entering
     else:  # a sum is written over one input that nobody else needs
@@ -353,10 +381,6 @@ def block_peak_elements(block: Block, kept: frozenset[str] = frozenset(), size: 
     held = sum(sizes[name] for name in kept)
     peak, _ = _body_peak(block.stack.body, held, False)
     return max(joined, peak)
-
-
-def _kept_inputs(block: Block, index: int, last_reader: dict[str, int]) -> frozenset[str]:
-    return frozenset(name for name in block.inputs if last_reader[name] > index)
 
 
 def _body_peak(body: Sequence[Node], held: int, kept: bool) -> tuple[int, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sartor.blueprint import Blueprint, Stack
+from sartor.blueprint import Blueprint, Join, Stack
 from sartor.space import Decision, SearchSpace, Template
 from sartor.testing import plain_peak_elements, small_space
 
@@ -78,3 +78,38 @@ def test_every_template_is_costed() -> None:
     space = small_space("mobilenet_v1")
     scopes = [f.scope for f in space.cost("macs").factors]
     assert scopes == [(i, i + 1) for i in range(13)]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_memory_of_random_spaces_with_skipped_blocks(seed: int) -> None:
+    """Blocks that may be empty, read and skipped at random: a tensor handed on by several names counts once."""
+    space = random_skips(np.random.default_rng(seed))
+    rows = np.indices(space.sizes).reshape(len(space.sizes), -1).T
+    expected = [4 * plain_peak_elements(space.architecture(row).blueprint) for row in rows]
+    assert expected == [space.architecture(row).blueprint.peak_memory_bytes for row in rows]
+    assert space.cost("peak_memory_bytes")(rows).tolist() == expected
+
+
+def random_skips(rng: np.random.Generator) -> SearchSpace:
+    """Six blocks which are empty, an activation or a convolution, and read one or two earlier blocks."""
+    decisions = [Decision("width", (2, 5), "width")]
+    templates = [Template("stem", ("width",), lambda w: Stack(3, 2).conv("conv", w))]
+
+    def resolve(width: int, kind: str) -> Stack:
+        start = Stack(width, 2)
+        return {"skip": start, "act": start.activation(), "wide": start.conv("a", 9).conv("b", width)}[kind]
+
+    for i in range(6):
+        decisions.append(Decision(f"kind{i}", tuple(rng.permutation(["skip", "act", "wide"])[:2].tolist())))
+        earlier = [t.name for t in templates]
+        inputs = tuple(str(n) for n in rng.permutation(earlier)[: rng.integers(1, 3)])
+        join: Join = "single" if len(inputs) == 1 else "sum"
+        scope = ("width", f"kind{i}")
+        templates.append(Template(f"block{i}", scope, resolve, inputs, join, is_exit=bool(rng.random() < 0.2)))
+    read = {n for t in templates for n in t.inputs}
+    loose = tuple(t.name for t in templates if t.name not in read and not t.is_exit)
+    join = "single" if len(loose) == 1 else "sum"
+    templates.append(
+        Template("end", ("width",), lambda w: Stack(w, 2).conv("end", 1), loose or ("stem",), join, 0, True)
+    )
+    return SearchSpace("skips", decisions, templates, image_size=2)

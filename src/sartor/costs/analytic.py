@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sartor.blueprint import BYTES_PER_ELEMENT, PICTURES, Block, Stack, block_peak_elements, walk_layers
+from sartor.blueprint import (
+    BYTES_PER_ELEMENT,
+    PICTURES,
+    Block,
+    Wiring,
+    block_peak_elements,
+    live_tensors,
+    makers,
+    walk_layers,
+)
 from sartor.costs.factors import Factor, FactorCost
 from sartor.errors import RequestError
 
 if TYPE_CHECKING:
-    from sartor.space import SearchSpace
+    from sartor.space import SearchSpace, Template
 
 ANALYTIC_COSTS = ("macs", "params", "peak_memory_bytes")
 
@@ -41,7 +50,7 @@ def analytic_cost(
     if name == "peak_memory_bytes":
         if dtype not in BYTES_PER_ELEMENT:
             raise RequestError(f"unknown dtype {dtype!r}; known are {', '.join(BYTES_PER_ELEMENT)}")
-        factors = [_memory_factor(space, positions, i, BYTES_PER_ELEMENT[dtype]) for i in range(len(positions))]
+        factors = _memory_factors(space, positions, BYTES_PER_ELEMENT[dtype])
         return FactorCost(space.sizes, factors, 0, "max", name)
     return FactorCost(space.sizes, [_sum_factor(space, p, name) for p in positions], 0, "sum", name)
 
@@ -68,37 +77,63 @@ def _sum_factor(space: SearchSpace, position: int, name: str) -> Factor:
     return Factor(scope, _table(values, scope, space))
 
 
-def _memory_factor(space: SearchSpace, positions: list[int], index: int, bytes_per_element: int) -> Factor:
+def _memory_factors(space: SearchSpace, positions: list[int], bytes_per_element: int) -> list[Factor]:
+    templates = [space.templates[p] for p in positions]
+    wiring = [(t.name, space.inputs(p), t.is_exit) for t, p in zip(templates, positions, strict=True)]
+    # Templates that hand on their input for some options.
+    skippable = {
+        t.name for t in templates if t.join == "single" and not all(s.body for s in space.template_cells(t)[1])
+    }
+    return [_memory_factor(space, templates, wiring, skippable, i, bytes_per_element) for i in range(len(positions))]
+
+
+def _memory_factor(
+    space: SearchSpace,
+    templates: list[Template],
+    wiring: Wiring,
+    skippable: set[str],
+    index: int,
+    bytes_per_element: int,
+) -> Factor:
     """Live bytes while one template runs: its own tensors and those that wait for later templates.
 
-    The scope grows by the decisions that the sizes of the waiting tensors depend on; a chain has none.
+    The scope grows by the decisions that the sizes of the waiting tensors depend on, and by those which tell
+    whether two of them are one tensor; a chain has none.
     """
-    template = space.templates[positions[index]]
-    own_inputs = space.inputs(positions[index])
-    last_reader = {name: i for i, p in enumerate(positions) for name in space.inputs(p)}
-    last_reader |= {space.templates[p].name: len(positions) for p in positions if space.templates[p].is_exit}
-    pictures = space.in_channels * space.image_size**2
-    pictures_wait = PICTURES not in own_inputs and last_reader.get(PICTURES, -1) > index
-    earlier = [space.templates[p] for p in positions[:index]]
-    waiting = [t for t in earlier if t.name not in own_inputs and last_reader.get(t.name, -1) > index]
-    kept = frozenset(name for name in own_inputs if last_reader[name] > index)
-    # A join of several inputs needs their sizes.
-    joined = [t for t in earlier if t.name in own_inputs] if template.join != "single" else []
-    scope = sorted({space.index[n] for t in (template, *waiting, *joined) for n in t.scope})
+    template = templates[index]
+    own, waiting, _ = live_tensors(wiring, index, frozenset())
+    sized = {*waiting, *(own if template.join != "single" else ())} - {PICTURES}
+    decisive = _decisive(wiring, skippable, {*own, *waiting})
+    needed = [template, *[t for t in templates if t.name in sized | decisive]]
+    scope = tuple(sorted({space.index[n] for t in needed for n in t.scope}))
     values = []
     for choice in itertools.product(*[space.decisions[d].options for d in scope]):
         named = dict(zip([space.decisions[d].name for d in scope], choice, strict=True))
-        stack = space.stack(template, named)
-        size = {t.name: _elements(space.stack(t, named)) for t in (*waiting, *joined)}
-        block = Block(template.name, own_inputs, stack, template.join)
-        live = block_peak_elements(block, kept, {PICTURES: pictures, **size})
-        live += sum(size[t.name] for t in waiting) + (pictures if pictures_wait else 0)
+        stacks = {t.name: space.stack(t, named) for t in needed}
+        empty = {name for name in decisive if not stacks[name].body}
+        inputs, others, kept = live_tensors(wiring, index, empty)
+        maker = makers(wiring, empty)
+        size = {maker[n]: stacks[n].out_channels * stacks[n].out_side ** 2 for n in sized}
+        size[PICTURES] = space.in_channels * space.image_size**2
+        block = Block(template.name, inputs, stacks[template.name], template.join)
+        live = block_peak_elements(block, kept, size) + sum(size[n] for n in others)
         values.append(live * bytes_per_element)
-    return Factor(tuple(scope), _table(values, tuple(scope), space))
+    return Factor(scope, _table(values, scope, space))
 
 
-def _elements(stack: Stack) -> int:
-    return stack.out_channels * stack.out_side**2
+def _decisive(wiring: Wiring, skippable: set[str], names: set[str]) -> set[str]:
+    """The templates whose emptiness tells whether two of the tensors ``names`` are one."""
+    source = {name: inputs[0] for name, inputs, _ in wiring}
+    paths = {}
+    for name in names:
+        paths[name] = [name]
+        while paths[name][-1] in skippable:
+            paths[name].append(source[paths[name][-1]])
+    decisive: set[str] = set()
+    for path, other in itertools.permutations(paths.values(), 2):
+        meeting = next((i for i, n in enumerate(path) if n in other), 0)
+        decisive.update(path[:meeting])
+    return decisive
 
 
 def _table(values: list[int], scope: tuple[int, ...], space: SearchSpace) -> NDArray[np.int64]:
