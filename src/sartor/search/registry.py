@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+
 from sartor.errors import RequestError
 from sartor.search.method import Method
 
