@@ -13,13 +13,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from sartor.errors import InfeasibleBudgetError, RequestError, SartorError
-from sartor.space import Architecture, Decision, SearchSpace
 
 if TYPE_CHECKING:
     from sartor import spaces
     from sartor.elastic import SlimmableNetwork
     from sartor.platforms import Platform
     from sartor.search.api import search
+    from sartor.space import Architecture, Decision, SearchSpace
     from sartor.spaces.references import reference
 
 __version__ = "0.1.0"
@@ -39,6 +39,9 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Architecture": "sartor.space",
+    "Decision": "sartor.space",
+    "SearchSpace": "sartor.space",
     "Platform": "sartor.platforms",
     "SlimmableNetwork": "sartor.elastic",
     "reference": "sartor.spaces.references",

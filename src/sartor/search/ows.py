@@ -7,6 +7,7 @@ Wang & Blaschko, "Optimizing Slimmable Networks for Multiple Target Platforms", 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -79,12 +80,16 @@ class OWS(Method):
         passes = sandwich(
             self.space.largest, self.space.smallest, list(rows), distillation=self.settings.distillation, observe=True
         )
+        # The largest network's loss is for the log; on a table it would cost a query.
+        passes[0] = dataclasses.replace(passes[0], observe=evaluator.trains)
         at = evaluator.progress
-        differences = evaluator.train(passes)[2:]
+        losses = evaluator.train(passes)
+        differences = losses[2:]
         for row, difference in zip(rows, differences, strict=True):
             self.observations.add(row, float(difference), at)
         self.steps += 1
-        return {"loss_difference": float(np.nanmean(differences)) if not np.isnan(differences).all() else np.nan}
+        seen = differences[~np.isnan(differences)]
+        return {"loss": float(losses[0]), "loss_difference": float(seen.mean()) if len(seen) else np.nan}
 
     def sample(self, n: int, progress: float) -> NDArray[np.int64]:
         """``n`` architectures for this step: uniform."""

@@ -17,7 +17,8 @@ from sartor.runtime import Runtime
 from sartor.seeds import numpy_generator, torch_generator
 from sartor.train.loop import State, Store, run_until
 from sartor.train.optimiser import PrefixSGD, learning_rate
-from sartor.train.passes import Pass, PassRunner, sandwich
+from sartor.train.passes import Pass, sandwich
+from sartor.train.runner import PassRunner
 from sartor.train.settings import FinalTraining
 
 

@@ -1,20 +1,10 @@
-"""One step of shared weights: several passes over one batch, whose gradients add up."""
+"""What a step of shared weights consists of: passes, and the sandwich of them. Plain data, no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
-from torch import Tensor
-
-# Runs the shared weights: (pictures, selection, whether to drop features) -> logits, or a tuple with one per exit.
-Forward = Callable[[Tensor, Any, bool], Any]
 
 
 @dataclass(frozen=True)
@@ -38,64 +28,6 @@ class Pass:
     minus: int | None = None
 
 
-@dataclass(frozen=True)
-class PassRunner:
-    """Forward and backward computation of all passes of a step.
-
-    Args:
-        forward: runs the shared weights.
-        micro_batch: pictures per piece; gradients accumulate over the pieces of a batch.
-        label_smoothing: of the hard losses that train (those observed are never smoothed).
-        autocast: a context per forward computation, for reduced precision.
-    """
-
-    forward: Forward
-    micro_batch: int | None = None
-    label_smoothing: float = 0.0
-    autocast: Callable[[], AbstractContextManager[Any]] | None = None
-
-    def __call__(self, x: Tensor, y: Tensor, passes: Sequence[Pass]) -> NDArray[np.float64]:
-        """Adds the gradients of every pass; returns the observed losses ``[n]``, NaN for the others.
-
-        A pass without a teacher learns the labels; one with a teacher the teacher's softmax at temperature 1,
-        hard labels unused (US-Nets, in-place distillation). Losses are means over the batch, taken before the
-        update, with the statistics of the batch.
-        """
-        size = self.micro_batch or len(x)
-        observed = torch.zeros(len(passes), dtype=torch.float64)
-        for piece, labels in zip(torch.split(x, size), torch.split(y, size), strict=True):
-            observed += self._piece(piece, labels, passes, share=len(piece) / len(x)).cpu()
-        values = observed.numpy()
-        for i, p in enumerate(passes):
-            if not p.observe:
-                values[i] = np.nan
-        return values
-
-    def _piece(self, x: Tensor, y: Tensor, passes: Sequence[Pass], share: float) -> Tensor:
-        """All passes over one piece; returns the hard losses, weighted by the piece's share of the batch."""
-        taught = {p.teacher for p in passes if p.teacher is not None}
-        teachers: dict[int, tuple[Tensor, ...]] = {}
-        hard = torch.zeros(len(passes), dtype=torch.float64, device=x.device)
-        for i, p in enumerate(passes):
-            with self.autocast() if self.autocast else torch.enable_grad():
-                outputs = _as_tuple(self.forward(x, p.selection, p.dropout))
-            logits = [out.float() for out in outputs]
-            if i in taught:
-                teachers[i] = tuple(out.detach() for out in logits)
-            loss = self._loss(logits, y, None if p.teacher is None else teachers[p.teacher])
-            if p.observe or any(q.minus == i for q in passes):
-                hard[i] = sum(F.cross_entropy(out.detach(), y) for out in logits).double() * share  # type: ignore[union-attr]
-            (p.weight * share * loss).backward()  # type: ignore[no-untyped-call]
-        return torch.stack([hard[i] - (hard[p.minus] if p.minus is not None else 0.0) for i, p in enumerate(passes)])
-
-    def _loss(self, logits: Sequence[Tensor], y: Tensor, teacher: Sequence[Tensor] | None) -> Tensor:
-        if teacher is None:
-            losses = [F.cross_entropy(out, y, label_smoothing=self.label_smoothing) for out in logits]
-        else:
-            losses = [F.cross_entropy(out, t.softmax(dim=1)) for out, t in zip(logits, teacher, strict=True)]
-        return torch.stack(losses).sum()
-
-
 def sandwich(
     largest: Any,
     smallest: Any,
@@ -114,7 +46,3 @@ def sandwich(
     passes = [Pass(largest, dropout=dropout), Pass(smallest, teacher=teacher)]
     minus = 0 if observe else None
     return passes + [Pass(m, teacher=teacher, observe=observe, minus=minus) for m in middle]
-
-
-def _as_tuple(outputs: Any) -> tuple[Tensor, ...]:
-    return outputs if isinstance(outputs, tuple) else (outputs,)

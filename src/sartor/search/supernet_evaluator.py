@@ -1,0 +1,117 @@
+"""The evaluator that answers from shared weights, which it trains as it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from sartor.elastic.supernet import Supernet
+from sartor.runtime import Runtime
+from sartor.search.evaluator import History
+from sartor.train.networks import Stream
+from sartor.train.optimiser import PrefixSGD, learning_rate
+from sartor.train.passes import Pass
+from sartor.train.runner import PassRunner
+from sartor.train.settings import SearchTraining
+
+# A backward computation costs about two forward ones.
+TRAINING_COST, SCORING_COST = 3, 1
+
+
+class SupernetEvaluator:
+    """Answers from a supernet that is trained as it is asked.
+
+    Args:
+        supernet: the shared weights.
+        weight_stream, policy_stream: batches that teach the weights, and batches that steer the method.
+        settings: optimiser and length; the length is the cost of ``passes_per_step`` training passes per step of
+            ``settings.epochs``, so that methods that score in place of training get the same.
+    """
+
+    trains = True
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        weight_stream: Stream,
+        policy_stream: Stream,
+        settings: SearchTraining,
+        runtime: Runtime,
+        *,
+        passes_per_step: int = 3,
+    ) -> None:
+        self.supernet, self.settings, self.runtime = supernet, settings, runtime
+        runtime.place(supernet)
+        self.weight_stream, self.policy_stream = weight_stream, policy_stream
+        self.optimiser = PrefixSGD(supernet.parameters(), settings, supernet.bank)
+        self.runner = PassRunner(lambda x, s, _: supernet(x, s), settings.micro_batch, 0.0, runtime.autocast)
+        steps = max(1, round(settings.epochs * weight_stream.steps_per_epoch))
+        self.total_cost = steps * passes_per_step * TRAINING_COST * weight_stream.batch_size
+        self.cost = self.updates = self.scorings = self.images = 0
+        self.learning_rate = settings.learning_rate
+        self.history = History()
+
+    @property
+    def progress(self) -> float:
+        """The share of the allowed cost that is spent."""
+        return min(1.0, self.cost / self.total_cost)
+
+    @property
+    def done(self) -> bool:
+        """Whether the allowed cost is spent."""
+        return self.cost >= self.total_cost
+
+    def train(self, passes: Sequence[Pass]) -> NDArray[np.float64]:
+        """One update of the shared weights from the next training batch."""
+        self.supernet.train()
+        x, y = self.weight_stream.batch(self.updates)
+        losses = self.runner(x, y, passes)
+        self.learning_rate = learning_rate(self.settings, self.progress * self.settings.epochs)
+        self.optimiser.step(self.learning_rate)
+        self.updates += 1
+        self._spend(len(passes) * len(x), TRAINING_COST)
+        return losses
+
+    @torch.no_grad()
+    def score(self, selections: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Losses and accuracies (0..1) on the next policy batch, the same pictures for all ``selections``.
+
+        With the statistics of the batch, as the weights were trained.
+        """
+        self.supernet.train()
+        x, y = self.policy_stream.batch(self.scorings)
+        losses, qualities = np.empty(len(selections)), np.empty(len(selections))
+        for i, selection in enumerate(selections):
+            logits = self.supernet(x, selection)
+            logits = logits[-1] if isinstance(logits, tuple) else logits
+            losses[i] = float(F.cross_entropy(logits.float(), y))
+            qualities[i] = float((logits.argmax(dim=1) == y).double().mean())
+            self.history.add(selection, losses[i], qualities[i])
+        self.scorings += 1
+        self._spend(len(selections) * len(x), SCORING_COST)
+        return losses, qualities
+
+    def _spend(self, images: int, unit: int) -> None:
+        self.images += images
+        self.cost += images * unit
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, momentum, counters and history."""
+        return {
+            "supernet": self.supernet.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "counters": [self.cost, self.updates, self.scorings, self.images],
+            "history": {"rows": self.history.rows, "losses": self.history.losses, "qualities": self.history.qualities},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of :meth:`state_dict`."""
+        self.supernet.load_state_dict(state["supernet"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.cost, self.updates, self.scorings, self.images = state["counters"]
+        self.history = History(**state["history"])
