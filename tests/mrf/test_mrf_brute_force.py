@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from mrf_graphs import Graph, best_rows, random_budgets, random_graph
 
+from sartor.costs.factors import Factor, FactorCost
 from sartor.errors import InfeasibleBudgetError, RequestError
-from sartor.mrf import Budget, cheapest, count, k_best, lagrangian, log_partition, marginals, minimise
+from sartor.mrf import Budget, Problem, cheapest, count, k_best, lagrangian, log_partition, marginals, minimise
 
 SEEDS = range(200)
 KINDS = ("chain", "tree")
@@ -165,3 +166,52 @@ def test_two_and_three_sums_with_scarce_labels_state_a_true_gap() -> None:
         assert found.score - found.gap - 1e-9 <= optimum <= found.score + 1e-9, f"seed {seed}"
         gaps += found.gap > 0
     assert gaps > 3
+
+
+def test_three_sums_and_a_maximum_equal_enumeration() -> None:
+    """Any number of summed budgets is solved exactly on spaces this small."""
+    solved = 0
+    for seed in range(80):
+        rng = np.random.default_rng([seed, 11])
+        graph = random_graph(rng, "chain", ties=seed % 3 == 0)
+        third = FactorCost(graph.problem.sizes, graph.peak.factors, 5, "sum", "third")
+        rows = graph.rows()
+        if not len(rows):
+            continue
+        budgets = [*random_budgets(graph, rng, 2, True), Budget(third, float(np.median(third(rows))), "third")]
+        expected = best_rows(graph, budgets)
+        if len(expected):
+            found = minimise(graph.problem, budgets)
+            np.testing.assert_array_equal(found.row, expected[0], err_msg=f"seed {seed}")
+            ordered = [s.row for s in k_best(graph.problem, budgets, 5)]
+            np.testing.assert_array_equal(ordered, expected[:5], err_msg=f"seed {seed}")
+            solved += 1
+        else:
+            with pytest.raises(InfeasibleBudgetError):
+                minimise(graph.problem, budgets)
+    assert solved > 25
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_eight_layers_of_five_choices_equal_enumeration(seed: int) -> None:
+    """390,625 rows as in the notes (8.1): one and two sums, the 30 best, and the count within a coarse sum."""
+    rng = np.random.default_rng(seed)
+    sizes = [5] * 8
+    rows = np.stack(np.unravel_index(np.arange(5**8), sizes), axis=1)
+    scopes = [(i, i + 1) for i in range(7)]
+    scores = FactorCost(sizes, [Factor((d,), rng.standard_normal(5) - 0.3 * np.arange(5)) for d in range(8)])
+    first, second = (
+        FactorCost(sizes, [Factor(s, np.sort(rng.integers(0, top, (5, 5)), axis=None).reshape(5, 5)) for s in scopes])
+        for top in (1000, 60)
+    )
+    problem = Problem(tuple(sizes), scores)
+    values, one, two = scores(rows), first(rows), second(rows)
+    budgets = [Budget(first, float(np.quantile(one, 0.3)), "first"), Budget(second, float(np.median(two)), "second")]
+    for chosen, kept in (
+        (budgets[:1], one <= budgets[0].limit),
+        (budgets, (one <= budgets[0].limit) & (two <= budgets[1].limit)),
+    ):
+        best = np.sort(values[kept])[:30]
+        assert minimise(problem, chosen).score == pytest.approx(best[0])
+        np.testing.assert_allclose([s.score for s in k_best(problem, chosen, 30)], best)
+        assert count(problem, chosen) == kept.sum()

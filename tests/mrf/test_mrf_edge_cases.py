@@ -209,6 +209,8 @@ def test_budgets_that_fit_alone_but_not_together() -> None:
         minimise(problem, [Budget(up, 3, "up"), Budget(down, 4, "down")])
     assert "with down <= 4 the cheapest reachable up is 5" in str(error.value)
     assert "with up <= 3 the cheapest reachable down is 7" in str(error.value)
+    with pytest.raises(InfeasibleBudgetError, match="alone, but not together"):
+        minimise(problem, [Budget(up, 1, "up"), Budget(down, 2, "down")])
     with pytest.raises(InfeasibleBudgetError, match="down <= 1 cannot be met: the cheapest reachable down is 2"):
         minimise(problem, [Budget(down, 1, "down")])
 

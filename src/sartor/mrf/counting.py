@@ -18,7 +18,7 @@ from sartor.mrf.tables import Tables, build_tables
 Array = NDArray[Any]
 
 # Partial rows that differ in frontier state or in a summed cost, held at once.
-COUNT_LIMIT = 1_000_000
+COUNT_LIMIT = 250_000
 
 
 def count(problem: Problem, budgets: Sequence[Budget] = ()) -> int:

@@ -90,7 +90,7 @@ def trace(plan: Plan, cells: Sequence[Array], messages: Sequence[Array]) -> tupl
         ahead = after[start : start + new]
         values = (choices + (ahead if private == 1 else ahead[:, None])).ravel()
         pick = int(values.argmin())
-        tied = tied or int((values == values[pick]).sum()) > 1
+        tied = tied or int(np.count_nonzero(values == values[pick])) > 1
         picks.append(row * new * private + pick)
         state = start + pick // private
     return picks, tied

@@ -76,11 +76,19 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The steps of a sweep, and the step that hosts each factor scope."""
+    """The steps of a sweep.
+
+    Attributes:
+        sizes: the number of options of every decision.
+        steps: the blocks in the order of the sweep.
+        host: the step whose block holds each factor scope.
+        offsets: ``[steps + 1]`` where each block starts in a flat array over all cells; last the number of cells.
+    """
 
     sizes: Scope
     steps: tuple[Step, ...]
     host: dict[Scope, int]
+    offsets: Array
 
     def assign(self, picks: Sequence[Array], steps: int | None = None) -> Array:
         """Rows ``[n, D]`` from the flat cells ``[n]`` picked in each block; unseen decisions are 0."""
@@ -117,7 +125,8 @@ def make_plan(sizes: Scope, scopes: frozenset[Scope]) -> Plan:
     )
     position = {block: n for n, block in enumerate(blocks[i] for i in order)}
     host = {s: position[next(b for b in blocks if set(s) <= set(b))] for s in scopes if s}
-    return Plan(sizes, steps, host)
+    offsets = np.cumsum([0, *(math.prod(step.shape) for step in steps)])
+    return Plan(sizes, steps, host, offsets)
 
 
 def _size(sizes: Scope, scope: Sequence[int]) -> int:

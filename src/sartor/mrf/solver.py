@@ -155,22 +155,13 @@ def _any_feasible(problem: Problem, budgets: Sequence[Budget], label_limit: int)
 
 
 def cost_problem(problem: Problem, cost: FactorCost) -> Problem:
-    """The problem of minimising a summed cost over the rows that rules and scores allow.
-
-    Its scores are in units of the cost's greatest common divisor, so that any unit gives the same row.
-    """
+    """The problem of minimising a summed cost over the rows that rules and scores allow."""
     finite = [
         Factor(f.scope, np.isfinite(f.table))
         for f in problem.scores.factors
         if f.table.dtype.kind == "f" and not np.isfinite(f.table).all()
     ]
-    tables = [f.table - f.table.min() for f in cost.factors]
-    if all((table == np.rint(table)).all() for table in tables):
-        unit = np.gcd.reduce([int(np.gcd.reduce(table.astype(np.int64), axis=None)) for table in tables] or [1])
-        tables = [table / (unit or 1) for table in tables]
-    scores = [Factor(f.scope, table) for f, table in zip(cost.factors, tables, strict=True)]
-    rules = [*problem.rules, *finite]
-    return Problem(problem.sizes, FactorCost(problem.sizes, scores), rules, problem.names)
+    return Problem(problem.sizes, cost, [*problem.rules, *finite], problem.names)
 
 
 def _picks_of(tables: Tables, row: Array) -> list[int]:

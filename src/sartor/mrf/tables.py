@@ -17,10 +17,11 @@ from sartor.mrf.problem import Budget, Problem, number
 
 Array = NDArray[Any]
 
-# Doubles hold integers up to 2^53: scores are put on a grid of 2^-50 of their whole range, costs counted in
-# their greatest common divisor (and at most 2^50 of it). All sums are then exact, in any order, and ties are ties.
+# Doubles hold integers up to 2^53: scores are put on a grid of 2^-50 of their whole range, costs counted in their
+# greatest common divisor (at most 2^42 of it, so that a cost can also serve as a score). All sums are then exact,
+# in any order, and ties are ties.
 _SCORE_BITS = 50
-_COST_LIMIT = 2**_SCORE_BITS
+_COST_LIMIT = 2**42
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +64,8 @@ class Tables:
 
     def values(self, picks: Sequence[int]) -> tuple[float, Array]:
         """Score and costs (in grid units) of the row that picks one flat cell per block."""
-        cells = self.offsets + np.asarray(picks)
+        cells = self.plan.offsets[:-1] + np.asarray(picks)
         return float(self.score[cells].sum()), self.costs[:, cells].sum(axis=1)
-
-    @property
-    def offsets(self) -> Array:
-        """Where each block starts in the flat arrays."""
-        sizes = [math.prod(step.shape) for step in self.plan.steps]
-        return np.concatenate([[0], np.cumsum(sizes[:-1], dtype=np.int64)])
 
     def row(self, picks: Sequence[int]) -> Array:
         """The row ``[D]`` that picks one flat cell per block."""
@@ -113,12 +108,10 @@ def plan_for(problem: Problem, costs: Iterable[FactorCost]) -> Plan:
 
 def block_views(plan: Plan, flat: Array) -> list[Array]:
     """Views ``[incoming, new, private]`` of a flat array over all cells, one per step."""
-    views, start = [], 0
-    for step in plan.steps:
-        size = math.prod(step.shape)
-        views.append(flat[start : start + size].reshape(step.shape))
-        start += size
-    return views
+    return [
+        flat[low:high].reshape(step.shape)
+        for step, low, high in zip(plan.steps, plan.offsets, plan.offsets[1:], strict=False)
+    ]
 
 
 def join_blocks(plan: Plan, factors: Iterable[Factor], join: Callable[[Array, Array], Array], start: Any) -> Array:
@@ -153,7 +146,7 @@ def permitted(problem: Problem, plan: Plan, budgets: Sequence[Budget]) -> Array:
         if factor.table.dtype.kind == "f" and math.isinf(factor.table.max(initial=0.0)):
             masks.append(Factor(factor.scope, np.isfinite(factor.table)))
     if not masks or not empty:
-        return np.full(sum(math.prod(step.shape) for step in plan.steps), empty)
+        return np.full(plan.offsets[-1], empty)
     return join_blocks(plan, masks, np.logical_and, True)
 
 
