@@ -130,4 +130,4 @@ def _link(path: str | None) -> str | None:
 
 
 def _template(name: str) -> str:
-    return resources.files("sartor.report").joinpath("template", name).read_text(encoding="utf-8")
+    return (resources.files("sartor.report") / "template" / name).read_text(encoding="utf-8")
