@@ -16,6 +16,7 @@ import pytest
 from sartor.config import AugmentationSettings, Job, load_job
 from sartor.data import Augmentation
 from sartor.errors import RequestError
+from sartor.pipeline.resolve import make_setting
 from sartor.platforms import WEIGHTINGS, Platform
 from sartor.run import RunFolder
 
@@ -285,8 +286,8 @@ def test_no_import_of_torch() -> None:
 
 def test_shares_of_one_never_exceed_the_pictures() -> None:
     """Shares that add up to one take every training picture, whatever rounding does; the run keeps them."""
-    from sartor.config.setting import _rest
     from sartor.data import make_index_sets
+    from sartor.pipeline.resolve import _rest
 
     labels = np.arange(1435) % 10  # 0.8, 0.1 and 0.1 of it round to 1,436
     data = job().data
@@ -299,12 +300,12 @@ def test_setting_loads_the_job_and_keeps_its_index_sets(tmp_path: Path) -> None:
     """A job becomes pictures, space and index sets; the sets are drawn once, and other labels are refused."""
     made = load_job(EXAMPLE)
     with RunFolder.create(tmp_path / "run", made.resolved()) as folder:
-        setting = Job.from_resolved(folder.configuration).setting(folder)
+        setting = make_setting(Job.from_resolved(folder.configuration), folder)
         assert setting.space.num_classes == 10 and setting.space.in_channels == 1
         before = (folder.path / "index_sets.json").read_bytes()
-        made.setting(folder)
+        make_setting(made, folder)
         assert (folder.path / "index_sets.json").read_bytes() == before
         changed = json.loads(before) | {"fingerprint": "0" * 16}
         folder.write_json("index_sets.json", changed)
         with pytest.raises(RequestError, match="other pictures or labels"):
-            made.setting(folder)
+            make_setting(made, folder)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sartor import spaces
     from sartor.elastic import SlimmableNetwork
     from sartor.platforms import Platform
-    from sartor.search.api import search
+    from sartor.pipeline.api import search
     from sartor.space import Architecture, Decision, SearchSpace
     from sartor.spaces.references import reference
 
@@ -45,7 +45,7 @@ _LAZY = {
     "Platform": "sartor.platforms",
     "SlimmableNetwork": "sartor.elastic",
     "reference": "sartor.spaces.references",
-    "search": "sartor.search.api",
+    "search": "sartor.pipeline.api",
 }
 
 

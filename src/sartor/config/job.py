@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sartor import spaces
 from sartor.config.sections import (
@@ -20,10 +20,6 @@ from sartor.errors import RequestError
 from sartor.platforms import Platform
 from sartor.space import SearchSpace
 from sartor.train.settings import FinalTraining, SearchTraining
-
-if TYPE_CHECKING:
-    from sartor.pipeline import Setting
-    from sartor.run import RunFolder
 
 # What the pictures decide, unless the job says the same.
 FROM_DATA = ("num_classes", "image_size", "in_channels")
@@ -106,16 +102,6 @@ class Job:
     def from_resolved(cls, configuration: Mapping[str, Any]) -> Job:
         """The job of a run folder's configuration."""
         return cls.from_dict(configuration, "the configuration of the run folder")
-
-    def setting(self, folder: RunFolder) -> Setting:
-        """The job as objects, ready to run: pictures loaded, index sets drawn or found in ``folder``. Loads torch.
-
-        Raises:
-            RequestError: pictures that cannot be read, or that do not fit the job or the run.
-        """
-        from sartor.config.setting import make_setting
-
-        return make_setting(self, folder)
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration as plain data, defaults filled in: equal jobs give equal dictionaries."""

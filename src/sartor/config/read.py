@@ -154,7 +154,7 @@ def options_type(name: str) -> type[Any]:
 
 
 def _method(data: Any, problems: Problems) -> MethodChoice | None:
-    from sartor.search.registry import method_class
+    from sartor.methods.registry import method_class
 
     if not isinstance(data, Mapping):
         problems.wrong("method", data, "the name of a method, or a mapping with name and settings")

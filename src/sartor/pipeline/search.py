@@ -12,9 +12,9 @@ import torch.nn.functional as F
 
 from sartor.costs.analytic import ANALYTIC_COSTS
 from sartor.elastic.supernet import Supernet
+from sartor.methods.method import Choice, Method, check_reachable
+from sartor.methods.supernet_evaluator import SupernetEvaluator
 from sartor.pipeline.setting import Setting
-from sartor.search.method import Choice, Method, check_reachable
-from sartor.search.supernet_evaluator import SupernetEvaluator
 from sartor.seeds import numpy_generator
 from sartor.train.loop import Store, run_until
 

@@ -21,10 +21,10 @@ from sartor.data import (
 )
 from sartor.data.images import Indices
 from sartor.errors import RequestError
+from sartor.methods.method import Method
+from sartor.methods.registry import method_class
 from sartor.platforms import Platform
 from sartor.runtime import Runtime
-from sartor.search.method import Method
-from sartor.search.registry import method_class
 from sartor.seeds import numpy_generator
 from sartor.space import SearchSpace
 from sartor.train.settings import FinalTraining, OptimiserSettings, SearchTraining

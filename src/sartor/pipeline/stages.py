@@ -11,6 +11,7 @@ from sartor.config import Job
 from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.pipeline import exporting, training
 from sartor.pipeline.baselines import run_baseline
+from sartor.pipeline.resolve import make_setting
 from sartor.pipeline.result import assemble
 from sartor.pipeline.search import describe_choice, random_cloud, search
 from sartor.pipeline.store import FolderStore
@@ -26,7 +27,7 @@ class Run:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.job = Job.from_resolved(folder.configuration)
-        self.setting = self.job.setting(folder)
+        self.setting = make_setting(self.job, folder)
 
     def stage(self, name: str) -> None:
         """Runs a stage unless it is done already.

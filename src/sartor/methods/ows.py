@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from sartor import mrf
 from sartor.costs.factors import FactorCost
 from sartor.errors import RequestError
+from sartor.methods.evaluator import Evaluator
+from sartor.methods.loss_tables import Observations, Tables, additive_ridge, conditional_mean, fill_unknown
+from sartor.methods.method import Choice, Method, budgets_of, choice_of, unary_scores
 from sartor.platforms import Platform
-from sartor.search.evaluator import Evaluator
-from sartor.search.loss_tables import Observations, Tables, additive_ridge, conditional_mean, fill_unknown
-from sartor.search.method import Choice, Method, budgets_of, choice_of, unary_scores
 from sartor.seeds import numpy_generator
 from sartor.train.passes import sandwich
 

@@ -12,8 +12,8 @@ import numpy as np
 from sartor import mrf
 from sartor.costs.factors import Factor, FactorCost
 from sartor.errors import InfeasibleBudgetError, RequestError
+from sartor.methods.evaluator import Evaluator
 from sartor.platforms import Platform, check_platforms
-from sartor.search.evaluator import Evaluator
 from sartor.space import Architecture, SearchSpace
 
 

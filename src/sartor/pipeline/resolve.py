@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sartor.config.job import Job
+from sartor.config import Job
 from sartor.config.sections import DataSettings, Size
 from sartor.data import IndexSets, Pictures, load, make_index_sets
 from sartor.pipeline.setting import Setting
@@ -12,7 +12,11 @@ from sartor.storage import storage_errors
 
 
 def make_setting(job: Job, folder: RunFolder) -> Setting:
-    """See :meth:`Job.setting`."""
+    """The job as objects, ready to run: pictures loaded, index sets drawn or found in ``folder``.
+
+    Raises:
+        RequestError: pictures that cannot be read, or that do not fit the job or the run.
+    """
     runtime = prepare(job.device, job.precision, job.threads)
     pictures = _pictures(job, folder)
     train = pictures.train

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from sartor.elastic.supernet import Supernet
+from sartor.methods.evaluator import History
 from sartor.runtime import Runtime
-from sartor.search.evaluator import History
 from sartor.train.networks import Stream
 from sartor.train.optimiser import PrefixSGD, learning_rate
 from sartor.train.passes import Pass

@@ -6,12 +6,12 @@ import difflib
 import importlib
 
 from sartor.errors import RequestError
-from sartor.search.method import Method
+from sartor.methods.method import Method
 
 _CLASSES = {
-    "ows": ("sartor.search.ows", "OWS"),
-    "aows": ("sartor.search.aows", "AOWS"),
-    "random": ("sartor.search.random_search", "RandomSearch"),
+    "ows": ("sartor.methods.ows", "OWS"),
+    "aows": ("sartor.methods.aows", "AOWS"),
+    "random": ("sartor.methods.random_search", "RandomSearch"),
 }
 
 

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from sartor import mrf
 from sartor.errors import RequestError
+from sartor.methods.evaluator import Evaluator
+from sartor.methods.method import budgets_of, forbid_above, unary_scores
+from sartor.methods.ows import OWS, OWSSettings
 from sartor.platforms import Platform, normalised_weights
-from sartor.search.evaluator import Evaluator
-from sartor.search.method import budgets_of, forbid_above, unary_scores
-from sartor.search.ows import OWS, OWSSettings
 from sartor.seeds import numpy_generator
 
 # (share of the search, temperature): uniform until the first knot, log-linear between knots. The official code has

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from sartor import mrf
 from sartor.costs.factors import FactorCost
 from sartor.errors import RequestError
+from sartor.methods.evaluator import Evaluator
+from sartor.methods.method import Choice, Method, budgets_of, forbid_above
 from sartor.platforms import Platform
-from sartor.search.evaluator import Evaluator
-from sartor.search.method import Choice, Method, budgets_of, forbid_above
 from sartor.seeds import numpy_generator
 from sartor.train.passes import Pass, sandwich
 

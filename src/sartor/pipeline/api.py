@@ -11,13 +11,13 @@ from torch import nn
 
 from sartor.data import Augmentation, IndexSets, Pictures, make_index_sets
 from sartor.elastic.slimmable import SlimmableNetwork
+from sartor.methods.method import Choice
+from sartor.methods.registry import method_class
 from sartor.pipeline.search import search as run_search
 from sartor.pipeline.setting import Setting
 from sartor.pipeline.training import fit, weighted
 from sartor.platforms import Platform, check_platforms
 from sartor.runtime import prepare
-from sartor.search.method import Choice
-from sartor.search.registry import method_class
 from sartor.space import Architecture, SearchSpace
 from sartor.train.loop import NoStore
 from sartor.train.settings import FinalTraining, SearchTraining
