@@ -70,8 +70,8 @@ class Method(ABC):
 
     def choose(self, platform: Platform) -> Choice:
         """The best architecture within every budget of a platform, exactly."""
-        solution = mrf.minimise(self.space.problem(self.scores()), budgets_of(self.space, platform))
-        return choice_of(self.space, solution)
+        budgets = budgets_of(self.space, platform)
+        return choice_of(self.space, mrf.minimise(self.space.problem(self.scores()), budgets), budgets)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that steps have learnt."""
@@ -82,10 +82,12 @@ class Method(ABC):
         self.steps = state["steps"]
 
 
-def choice_of(space: SearchSpace, solution: mrf.Solution) -> Choice:
-    """A solver's solution as a choice."""
+def choice_of(space: SearchSpace, solution: mrf.Solution, budgets: Sequence[mrf.Budget]) -> Choice:
+    """A solver's solution as a choice, with its costs in the budgets' own units."""
     architecture = space.architecture(solution.row)
-    return Choice(architecture, float(solution.score), dict(solution.costs), solution.multiplier, solution.gap)
+    row = np.array([architecture.row])
+    costs = {b.name: b.cost(row)[0].item() for b in budgets}
+    return Choice(architecture, float(solution.score), costs, solution.multiplier, solution.gap)
 
 
 def budgets_of(space: SearchSpace, platform: Platform) -> list[mrf.Budget]:

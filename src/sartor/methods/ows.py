@@ -125,10 +125,12 @@ class OWS(Method):
                 f"has {len(summed)} ({', '.join(b.name for b in summed)}); use solver: exact"
             )
         problem = self.space.problem(self.scores())
-        maxima = [b for b in budgets if not b.summed]
+        budget, maxima = summed[0], [b for b in budgets if not b.summed]
         if self.settings.solver == "lagrangian":
-            return choice_of(self.space, mrf.lagrangian(problem, summed[0], maxima))
-        return choice_of(self.space, mrf.bisection(problem, summed[0], maxima=maxima))
+            return choice_of(self.space, mrf.lagrangian(problem, budget, maxima), budgets)
+        # Its resolution is absolute: in raw MACs it is useless, in shares of the budget it is as good as it gets.
+        share = mrf.Budget(budget.cost.scaled(1 / budget.limit), 1.0, budget.name)
+        return choice_of(self.space, mrf.bisection(problem, share, maxima=maxima), budgets)
 
     def _estimate(self, count: int | None = None) -> Tables:
         """Raw tables from the first ``count`` observations (default: all)."""

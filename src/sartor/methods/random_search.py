@@ -171,7 +171,7 @@ def _tilted(space: Any, budgets: Sequence[mrf.Budget], n: int, rng: np.random.Ge
         if len(found) >= n:
             return found[:n]
     # So tight that chance does not find enough: the cheapest network always fits.
-    cheapest = mrf.minimise(space.problem(), budgets).row
+    cheapest = mrf.cheapest(space.problem(), tight.cost, budgets).row
     return np.concatenate([found, np.tile(np.asarray(cheapest), (n - len(found), 1))])
 
 
