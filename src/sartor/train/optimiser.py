@@ -35,8 +35,13 @@ class PrefixSGD:
     """Momentum SGD over parameters of which a step may have used only prefixes.
 
     The update is torch's (decay into the gradient, momentum without dampening, Nesterov as an option), applied to
-    the union of the prefixes that passes used. With ``dense_updates`` it is applied to everything that has a
-    gradient buffer, so that decay and momentum also move unused weights, as in the official codes.
+    the union of the prefixes that passes used. With ``dense_updates`` it is applied to everything that ever had a
+    gradient, so that decay and momentum also move unused weights, as in the official codes.
+
+    Args:
+        parameters: what may move.
+        settings: momentum, decay and their kind.
+        bank: the sliced layers among ``parameters``, which remember what was used; None for a plain network.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class PrefixSGD:
         self.parameters = list(parameters)
         self.settings = settings
         self.bank = bank
+        self.sliced = frozenset(bank.parameters()) if bank is not None else frozenset()
         self.momentum: dict[nn.Parameter, Tensor] = {}
 
     @torch.no_grad()
@@ -53,13 +59,15 @@ class PrefixSGD:
         extents = dict(self.bank.used_prefixes()) if self.bank is not None else {}
         views: list[tuple[Tensor, Tensor, Tensor]] = []
         for parameter in self.parameters:
-            if parameter.grad is None:
+            regions = self._regions(parameter, extents)
+            if not regions:
                 continue
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
             if parameter not in self.momentum:
                 self.momentum[parameter] = torch.zeros_like(parameter)
-            triple = (parameter, parameter.grad, self.momentum[parameter])
-            for region in self._regions(parameter, extents):
-                views.append((triple[0][region], triple[1][region], triple[2][region]))
+            for region in regions:
+                views.append((parameter[region], parameter.grad[region], self.momentum[parameter][region]))
         if views:
             weights, gradients, buffers = (list(column) for column in zip(*views, strict=True))
             self._update(weights, gradients, buffers, rate)
@@ -81,16 +89,23 @@ class PrefixSGD:
     def _regions(
         self, parameter: nn.Parameter, extents: Mapping[nn.Parameter, set[Extent]]
     ) -> Sequence[tuple[slice, ...]]:
-        if self.settings.dense_updates or parameter not in extents:
-            return [()]
-        return list(disjoint_regions(extents[parameter], parameter.shape))
+        """What of a parameter moves in this step."""
+        if self.settings.dense_updates:
+            return [()] if parameter.grad is not None or parameter in self.momentum else []
+        if parameter.grad is None:
+            return []
+        if parameter in extents:
+            return list(disjoint_regions(extents[parameter], parameter.shape))
+        # A sliced layer that no pass used may still hold the emptied buffer of an earlier step.
+        return [] if parameter in self.sliced else [()]
 
     def _clear(self, extents: Mapping[nn.Parameter, set[Extent]]) -> None:
-        """Zeroes what was used. A buffer is dropped where one pass wrote all of it: the next pass makes it anew."""
+        """Zeroes what was written. A buffer is dropped where that was all of it: the next pass makes it anew."""
         for parameter in self.parameters:
             if parameter.grad is None:
                 continue
-            regions = list(disjoint_regions(extents[parameter], parameter.shape)) if parameter in extents else [()]
+            partly = parameter in extents and not self.settings.dense_updates
+            regions = list(disjoint_regions(extents[parameter], parameter.shape)) if partly else [()]
             if regions == [()]:
                 parameter.grad = None
             else:
@@ -106,7 +121,7 @@ class PrefixSGD:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The inverse of :meth:`state_dict`."""
         self.momentum = {
-            self.parameters[int(i)]: value.to(self.parameters[int(i)].device) for i, value in state.items()
+            self.parameters[int(i)]: value.to(self.parameters[int(i)].device, copy=True) for i, value in state.items()
         }
 
 

@@ -1,0 +1,258 @@
+"""PrefixSGD is torch's SGD on what a step used, and leaves the rest alone; the schedules at named points."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sartor.blueprint import WITH_WEIGHTS, walk_layers
+from sartor.elastic.layers import Extent
+from sartor.elastic.supernet import Supernet
+from sartor.space import Architecture
+from sartor.testing import small_space
+from sartor.train.optimiser import PrefixSGD, disjoint_regions, learning_rate
+from sartor.train.settings import FinalTraining, SearchTraining
+
+# The gradient of a prefix is a strided view on purpose (see sartor.elastic.layers).
+pytestmark = pytest.mark.filterwarnings("ignore:grad and param do not obey the gradient layout")
+
+RATES = (0.1, 0.05, 0.02, 0.2)
+VARIANTS = [
+    {"momentum": 0.0, "weight_decay": 0.0},
+    {"momentum": 0.0, "weight_decay": 0.01},
+    {"momentum": 0.9, "weight_decay": 0.0},
+    {"momentum": 0.9, "weight_decay": 0.01},
+    {"momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
+]
+
+
+def torch_sgd(parameters: Any, variant: dict[str, Any]) -> torch.optim.SGD:
+    return torch.optim.SGD(parameters, lr=1.0, foreach=True, **variant)
+
+
+def with_rate(optimiser: torch.optim.SGD, rate: float) -> torch.optim.SGD:
+    optimiser.param_groups[0]["lr"] = rate
+    return optimiser
+
+
+# ---------------------------------------------------------------- the update
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_it_is_torchs_sgd(variant: dict[str, Any]) -> None:
+    """On a plain network every weight after every step is bit for bit torch's."""
+    networks = [nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).double() for _ in range(2)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    ours = PrefixSGD(networks[0].parameters(), SearchTraining(epochs=1, **variant), None)
+    theirs = torch_sgd(networks[1].parameters(), variant)
+    for step, rate in enumerate(RATES):
+        x = torch.randn(5, 4, generator=torch.Generator().manual_seed(step), dtype=torch.float64)
+        for network in networks:
+            network(x).square().mean().backward()
+        ours.step(rate)
+        with_rate(theirs, rate).step()
+        theirs.zero_grad()
+        for a, b in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_largest_network_alone_is_torchs_sgd(variant: dict[str, Any]) -> None:
+    """Where every pass uses all shared weights, they move as torch moves those of the plain network."""
+    supernet = Supernet(small_space("grouped"), seed=1).double().train()
+    largest = supernet.space.architecture([n - 1 for n in supernet.space.sizes])
+    plain = supernet.extract(largest).train()
+    ours = PrefixSGD(supernet.parameters(), SearchTraining(epochs=1, **variant), supernet.bank)
+    theirs = torch_sgd(plain.parameters(), variant)
+    for step, rate in enumerate(RATES):
+        x = pictures(step)
+        supernet(x, largest).square().mean().backward()
+        plain(x).square().mean().backward()
+        ours.step(rate)
+        with_rate(theirs, rate).step()
+        theirs.zero_grad()
+    for a, b in zip(supernet.extract(largest).parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", ["mobilenet_v1", "ruled"])
+def test_only_the_used_prefixes_move(name: str, variant: dict[str, Any]) -> None:
+    """Element by element: those some pass of the step used follow SGD, all others keep weight and momentum.
+
+    The spaces hold widths, and layers that some steps do not use at all.
+    """
+    supernet = Supernet(small_space(name), seed=0).double().train()
+    optimiser = PrefixSGD(supernet.parameters(), SearchTraining(epochs=1, **variant), supernet.bank)
+    momentum = {p: torch.zeros_like(p) for p in supernet.parameters()}
+    rows = supernet.space.sample(8, np.random.default_rng(3))
+    rows[4:6] = rows[3]  # twice the same prefixes, then others
+    for step, (pair, rate) in enumerate(zip(rows.reshape(4, 2, -1), RATES, strict=True)):
+        architectures = [supernet.space.architecture(row) for row in pair]
+        for architecture in architectures:
+            first_exit(supernet(pictures(step), architecture)).square().mean().backward()
+        expected = {}
+        for parameter, mask in used_masks(supernet, architectures).items():
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.clone()
+            assert not gradient[~mask].any()
+            moved, momentum[parameter] = sgd(parameter.detach(), gradient, momentum[parameter], mask, rate, variant)
+            expected[parameter] = moved
+        optimiser.step(rate)
+        for parameter, value in expected.items():
+            torch.testing.assert_close(parameter.detach(), value, rtol=0, atol=1e-12)
+            assert parameter.grad is None or not parameter.grad.any()
+        assert not any(True for _ in supernet.bank.used_prefixes())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_dense_updates_are_torchs(variant: dict[str, Any]) -> None:
+    """With ``dense_updates`` weights that once had a gradient go on moving, as with torch's zeroed gradients."""
+    networks = [Supernet(small_space("ruled"), seed=0).double().train() for _ in range(2)]
+    settings = SearchTraining(epochs=1, dense_updates=True, **variant)
+    ours = PrefixSGD(networks[0].parameters(), settings, networks[0].bank)
+    theirs = torch_sgd(networks[1].parameters(), variant)
+    rows = networks[0].space.sample(4, np.random.default_rng(5))
+    for step, (row, rate) in enumerate(zip(rows, RATES, strict=True)):
+        for network in networks:
+            network(pictures(step), row).square().mean().backward()
+        ours.step(rate)
+        with_rate(theirs, rate).step()
+        theirs.zero_grad(set_to_none=False)
+        for a, b in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+def test_momentum_survives_a_restart() -> None:
+    """A new optimiser with the old one's state makes the same next step."""
+    networks = [Supernet(small_space("grouped"), seed=1).double().train() for _ in range(2)]
+    settings = SearchTraining(epochs=1, weight_decay=0.01)
+    optimisers = [PrefixSGD(n.parameters(), settings, n.bank) for n in networks]
+    for step in range(2):
+        networks[0](pictures(step), [1, step]).square().mean().backward()
+        optimisers[0].step(0.1)
+    networks[1].load_state_dict(networks[0].state_dict())
+    optimisers[1].load_state_dict(optimisers[0].state_dict())
+    for network, optimiser in zip(networks, optimisers, strict=True):
+        network(pictures(9), [1, 1]).square().mean().backward()
+        optimiser.step(0.1)
+    for a, b in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def pictures(step: int, n: int = 4) -> Tensor:
+    return torch.randn(n, 3, 8, 8, generator=torch.Generator().manual_seed(step), dtype=torch.float64)
+
+
+def first_exit(outputs: Any) -> Tensor:
+    result: Tensor = outputs[0] if isinstance(outputs, tuple) else outputs
+    return result
+
+
+def used_masks(supernet: Supernet, architectures: Sequence[Architecture]) -> dict[nn.Parameter, Tensor]:
+    """Which elements of each parameter some architecture uses, from the blueprints' shapes alone."""
+    masks = {p: torch.zeros(p.shape, dtype=torch.bool) for p in supernet.parameters()}
+    for architecture in architectures:
+        for block in architecture.blueprint.blocks:
+            for layer in walk_layers(block.stack.body):
+                if layer.kind in WITH_WEIGHTS:
+                    module: Any = supernet.bank.layer(block.name, layer.name)
+                    inner = () if layer.kind == "batch_norm" else (slice(0, layer.in_channels // layer.groups),)
+                    masks[module.weight][(slice(0, layer.out_channels), *inner)] = True
+                    if module.bias is not None:
+                        masks[module.bias][: layer.out_channels] = True
+    return masks
+
+
+def sgd(
+    weight: Tensor, gradient: Tensor, buffer: Tensor, mask: Tensor, rate: float, variant: dict[str, Any]
+) -> tuple[Tensor, Tensor]:
+    """One SGD step by the book on the elements in ``mask``."""
+    momentum = variant["momentum"]
+    g = gradient + variant["weight_decay"] * weight
+    new_buffer = momentum * buffer + g
+    direction = g + momentum * new_buffer if variant.get("nesterov") else new_buffer
+    return torch.where(mask, weight - rate * direction, weight), torch.where(mask, new_buffer, buffer)
+
+
+# ---------------------------------------------------------------- regions
+
+
+def test_disjoint_regions_are_the_union() -> None:
+    """For 500 random sets of prefixes the slices cover each element of the union once and nothing else."""
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        axes = int(rng.integers(1, 3))
+        shape = tuple(int(n) for n in rng.integers(1, 8, size=axes + int(rng.integers(0, 2))))
+        extents: set[Extent] = {
+            tuple(int(rng.integers(1, n + 1)) for n in shape[:axes]) for _ in range(int(rng.integers(1, 7)))
+        }
+        union, covered = np.zeros(shape, dtype=int), np.zeros(shape, dtype=int)
+        for extent in extents:
+            union[tuple(slice(0, n) for n in extent)] = 1
+        for region in disjoint_regions(extents, shape):
+            covered[region] += 1
+        assert (covered == union).all(), (extents, shape)
+
+
+def test_all_of_a_tensor_is_one_region() -> None:
+    """A prefix that is the whole makes one region, so that whole tensors move in one operation."""
+    assert list(disjoint_regions({(2, 3), (4, 5)}, (4, 5, 3, 3))) == [()]
+
+
+def test_nested_prefixes_are_one_strip() -> None:
+    """Prefixes inside one another cost one strip, crossing ones one strip per step of the staircase."""
+    assert list(disjoint_regions({(2, 2), (3, 4)}, (8, 8))) == [(slice(0, 3), slice(0, 4))]
+    stairs = [(slice(0, 2), slice(0, 4)), (slice(2, 3), slice(0, 2))]
+    assert list(disjoint_regions({(3, 2), (2, 4)}, (8, 8))) == stairs
+
+
+# ---------------------------------------------------------------- schedules
+
+
+def test_the_papers_final_schedule() -> None:
+    """0.1 times 0.985 per whole epoch: 0.1 in the first, 0.1 * 0.985^299 = 0.00109 in the last of 300."""
+    settings = FinalTraining()
+    assert settings.epochs == 300
+    assert learning_rate(settings, 0.0) == learning_rate(settings, 0.99) == 0.1
+    assert learning_rate(settings, 1.0) == pytest.approx(0.0985)
+    assert learning_rate(settings, 299.5) == pytest.approx(0.1 * 0.985**299) == pytest.approx(0.00109, abs=5e-6)
+
+
+def test_the_papers_search_schedule() -> None:
+    """Constant 0.1 over 50 epochs."""
+    assert {learning_rate(SearchTraining(), epoch) for epoch in (0, 10, 49.9)} == {0.1}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "points"),
+    [
+        ("cosine", {0: 1.0, 2.5: 0.5 * (1 + 2**-0.5), 5: 0.5, 10: 0.0}),
+        ("linear", {0: 1.0, 2.5: 0.75, 5: 0.5, 10: 0.0}),
+    ],
+)
+def test_falling_schedules(schedule: Any, points: dict[float, float]) -> None:
+    """Cosine and linear start at the rate, pass half of it half-way and end at zero, also beyond the end."""
+    settings = SearchTraining(epochs=10, learning_rate=1.0, schedule=schedule)
+    for epoch, expected in {**points, 11: 0.0}.items():
+        assert learning_rate(settings, epoch) == pytest.approx(expected, abs=1e-12)
+
+
+def test_warm_up_rises_and_then_the_schedule_starts() -> None:
+    """The rate rises linearly from zero; what follows is stretched over the epochs that are left."""
+    settings = SearchTraining(epochs=12, learning_rate=1.0, schedule="linear", warmup_epochs=2)
+    expected = {0: 0.0, 1: 0.5, 2: 1.0, 7: 0.5, 12: 0.0}
+    assert {epoch: learning_rate(settings, epoch) for epoch in expected} == pytest.approx(expected)
+
+
+def test_schedules_never_rise_after_warm_up() -> None:
+    """No schedule jumps up: rates after the warm-up never grow."""
+    for schedule in ("constant", "exponential", "cosine", "linear"):
+        settings = SearchTraining(epochs=20, schedule=schedule, warmup_epochs=3)
+        rates = [learning_rate(settings, epoch) for epoch in np.linspace(3, 20, 100)]
+        assert all(b <= a + 1e-15 for a, b in itertools.pairwise(rates))
