@@ -82,6 +82,7 @@ class Job:
     device: Device = "auto"
     precision: Precision = "float32"
     threads: int | None = None
+    checkpoint_seconds: float = 15.0
 
     @classmethod
     def from_dict(

@@ -88,7 +88,10 @@ class ExportSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class General:
-    """What stands at the top level of a job file. ``threads`` null: all cores."""
+    """What stands at the top level of a job file.
+
+    ``threads`` null: all cores. ``checkpoint_seconds``: what a kill may cost at most, beside ten steps.
+    """
 
     name: str = "run"
     weighting: Weighting | None = None
@@ -97,3 +100,4 @@ class General:
     device: Device = "auto"
     precision: Precision = "float32"
     threads: PositiveInt | None = None
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 15.0

@@ -51,7 +51,8 @@ class Run:
     def _search(self) -> dict[str, Any]:
         self._check_baselines()
         with self.folder.progress.task("search", total=1.0) as advance:
-            searched = search(self.setting, FolderStore(self.folder, "search", advance))
+            store = FolderStore(self.folder, "search", advance, self.job.checkpoint_seconds)
+            searched = search(self.setting, store)
         # What re-solving for another budget needs, without the supernet's weights.
         self.folder.write_checkpoint(METHOD_STATE, {"method": searched.method.state_dict()})
         cloud = random_cloud(self.setting, searched.supernet)
@@ -124,7 +125,7 @@ class Run:
         """Checkpoints, metrics and progress of one training of a stage."""
         label = f"{stage}:{name}" if name else stage
         # The bar lives as long as the store; a stage has few of them.
-        return FolderStore(self.folder, label, _LazyBar(self.folder, label))
+        return FolderStore(self.folder, label, _LazyBar(self.folder, label), self.job.checkpoint_seconds)
 
     def _blueprints(self) -> dict[str, Blueprint]:
         choices = self.folder.payload("search")["choices"]

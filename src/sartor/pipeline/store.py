@@ -16,10 +16,11 @@ class FolderStore:
     ``stage`` names it in the metrics (``train``, ``baseline:uniform``); a checkpoint of the same name holds its state.
     """
 
-    def __init__(self, folder: RunFolder, stage: str, advance: Advance) -> None:
+    def __init__(self, folder: RunFolder, stage: str, advance: Advance, checkpoint_seconds: float = 15.0) -> None:
         self.folder = folder
         self.stage = stage
         self.advance_bar = advance
+        self.checkpoint_seconds = checkpoint_seconds
         self.shown = 0.0
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 # Keys that change neither what is computed nor on what: a run may go on with other values.
-FREE_KEYS = ("threads", "data.workers", "data.cache")
+FREE_KEYS = ("threads", "checkpoint_seconds", "data.workers", "data.cache")
 
 
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -18,7 +19,12 @@ class Stateful(Protocol):
 
 
 class Store(Protocol):
-    """Where a loop keeps its state and its records; a run folder, or memory."""
+    """Where a loop keeps its state and its records; a run folder, or memory.
+
+    ``checkpoint_seconds``: how long to work between two saved states.
+    """
+
+    checkpoint_seconds: float
 
     def load(self) -> State | None:
         """The last state saved, or None."""
@@ -35,6 +41,8 @@ class Store(Protocol):
 
 class NoStore:
     """Keeps metrics in memory and no state: nothing to resume from."""
+
+    checkpoint_seconds = math.inf
 
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
@@ -78,7 +86,6 @@ def run_until(
     store: Store,
     *,
     log_every: int = 10,
-    checkpoint_seconds: float = 15.0,
 ) -> None:
     """Runs ``step`` until the work is done, from where the last checkpoint in ``store`` left off.
 
@@ -104,6 +111,6 @@ def run_until(
         store.log({"step": steps, "progress": min(1.0, done / total), "images": images, **line})
         store.advance(done, total, line)
         # Only between two lines of the log: a mean half taken would be lost.
-        if time.monotonic() - saved > checkpoint_seconds or done >= total:
+        if time.monotonic() - saved >= store.checkpoint_seconds or done >= total:
             store.save({"step": steps, "parts": {name: part.state_dict() for name, part in parts.items()}})
             saved = time.monotonic()
