@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sartor.train.passes import Pass
+
+# What a picture costs: a backward computation costs about two forward ones.
+TRAINING_COST, SCORING_COST = 3, 1
 
 
 @dataclass
@@ -27,6 +30,10 @@ class History:
             self.rows.append(tuple(int(e) for e in entries))
             self.losses.append(float(loss))
             self.qualities.append(float(quality))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain lists; ``History(**state)`` is the inverse."""
+        return {"rows": list(self.rows), "losses": list(self.losses), "qualities": list(self.qualities)}
 
 
 class Evaluator(Protocol):
@@ -90,6 +97,16 @@ class TableEvaluator:
         """Errors and accuracies in 0..1."""
         answers = np.array([self._query(s) for s in selections]).reshape(-1, 2)
         return answers[:, 0], answers[:, 1]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Queries spent, the random generator, and history."""
+        return {"spent": self.spent, "rng": self.rng.bit_generator.state, "history": self.history.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of :meth:`state_dict`."""
+        self.spent = state["spent"]
+        self.rng.bit_generator.state = state["rng"]
+        self.history = History(**state["history"])
 
     def _query(self, selection: Any) -> tuple[float, float]:
         if self.done:

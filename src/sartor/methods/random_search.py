@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sartor import mrf
 from sartor.costs.factors import FactorCost
 from sartor.errors import RequestError
-from sartor.methods.evaluator import Evaluator
+from sartor.methods.evaluator import SCORING_COST, TRAINING_COST, Evaluator
 from sartor.methods.method import Choice, Method, budgets_of, forbid_above
 from sartor.platforms import Platform
 from sartor.seeds import numpy_generator
@@ -26,8 +26,8 @@ class RandomSettings:
     """Settings of random search.
 
     ``scoring``: the share of the cost spent on scoring candidates once the supernet is trained; on a table
-    everything is scored. ``candidates``: networks scored per platform; all share the same pictures.
-    ``distillation``: as in the methods beside it.
+    everything is scored. ``candidates``: networks scored per platform, fewer where the cost does not allow as many;
+    all share the same pictures. ``distillation``: as in the methods beside it.
     """
 
     scoring: float = 0.25
@@ -58,14 +58,18 @@ class RandomSearch(Method):
         super().__init__(space, platforms, settings or RandomSettings(), seed)
         # Per platform: row -> [sum of losses, times observed].
         self.seen: list[dict[tuple[int, ...], list[float]]] = [{} for _ in self.platforms]
+        self.training_share = 0.0  # of the allowed cost, that one training step took
+        self.affordable = 0  # candidates per platform that the share for scoring pays for; 0 before it starts
 
     @property
     def passes_per_step(self) -> int:
         return 3 if self.space.smallest is not None else 1
 
     def step(self, evaluator: Evaluator) -> dict[str, float]:
-        if evaluator.trains and evaluator.progress < 1 - self.settings.scoring:
+        before = evaluator.progress
+        if evaluator.trains and before < 1 - self.settings.scoring:
             metrics = self._train(evaluator)
+            self.training_share = evaluator.progress - before
         else:
             metrics = self._score(evaluator)
         self.steps += 1
@@ -96,22 +100,35 @@ class RandomSearch(Method):
         if not evaluator.trains:  # a fresh one per query, as a table does not drift
             rng = numpy_generator(self.seed, "candidates", self.steps)
             return sample_within(self.space, budgets_of(self.space, self.platforms[k]), 1, rng)
+        if not self.affordable:
+            self.affordable = self._affordable(1 - evaluator.progress)
         if not self.seen[k]:
             rng = numpy_generator(self.seed, "candidates", k)
             budgets = budgets_of(self.space, self.platforms[k])
-            return np.unique(sample_within(self.space, budgets, self.settings.candidates, rng), axis=0)
+            return np.unique(sample_within(self.space, budgets, self.affordable, rng), axis=0)
         return np.array(list(self.seen[k]))
+
+    def _affordable(self, rest: float) -> int:
+        """How many candidates each platform can have so that a ``rest`` of the cost scores all of them once."""
+        share = self.training_share * SCORING_COST / (TRAINING_COST * self.passes_per_step)  # of one candidate
+        fitting = rest / (share * len(self.platforms))
+        return max(1, min(self.settings.candidates, int(fitting + 1e-9)))
 
     def scores(self) -> FactorCost:
         raise RequestError("random search has no scores to solve with: its answer is the best network that it observed")
 
     def choose(self, platform: Platform) -> Choice:
         """The candidate with the lowest mean loss; ties go to the one seen first."""
-        k = [p.name for p in self.platforms].index(platform.name) if platform in self.platforms else -1
-        if k < 0 or not self.seen[k]:
+        if platform not in self.platforms:
             raise RequestError(
-                f"random search observed no network for platform {platform.name!r}; only the platforms of the job have "
-                "an answer"
+                f"random search has no answer for platform {platform.name!r}: it observed networks for the platforms "
+                f"of its job alone ({', '.join(p.name for p in self.platforms)}); use ows or aows for other budgets"
+            )
+        k = self.platforms.index(platform)
+        if not self.seen[k]:
+            raise RequestError(
+                f"random search ended before it scored a network for platform {platform.name!r}; allow more "
+                "search.epochs"
             )
         row, (total, count) = min(self.seen[k].items(), key=lambda item: item[1][0] / item[1][1])
         architecture = self.space.architecture(row)
@@ -120,11 +137,12 @@ class RandomSearch(Method):
 
     def state_dict(self) -> dict[str, Any]:
         seen = [[[list(row), *entry] for row, entry in platform.items()] for platform in self.seen]
-        return {**super().state_dict(), "seen": seen}
+        return {**super().state_dict(), "seen": seen, "shares": [self.training_share, self.affordable]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         self.seen = [{tuple(row): [total, count] for row, total, count in p} for p in state["seen"]]
+        self.training_share, self.affordable = state["shares"]
 
 
 def sample_within(space: Any, budgets: Sequence[mrf.Budget], n: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -11,16 +11,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from sartor.elastic.supernet import Supernet
-from sartor.methods.evaluator import History
+from sartor.methods.evaluator import SCORING_COST, TRAINING_COST, History
 from sartor.runtime import Runtime
 from sartor.train.networks import Stream
 from sartor.train.optimiser import PrefixSGD, learning_rate
 from sartor.train.passes import Pass
 from sartor.train.runner import PassRunner
 from sartor.train.settings import SearchTraining
-
-# A backward computation costs about two forward ones.
-TRAINING_COST, SCORING_COST = 3, 1
 
 
 class SupernetEvaluator:
@@ -106,7 +103,7 @@ class SupernetEvaluator:
             "supernet": self.supernet.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "counters": [self.cost, self.updates, self.scorings, self.images],
-            "history": {"rows": self.history.rows, "losses": self.history.losses, "qualities": self.history.qualities},
+            "history": self.history.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
