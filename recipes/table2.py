@@ -14,13 +14,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sartor.environment import describe
+from sartor.errors import SartorError
+from sartor.run import RunFolder
+from sartor.storage import to_json, write_atomically
+from slimmable.figures import draw
+from slimmable.markdown import document
 from slimmable.pieces import ROWS, Piece, plan
+from slimmable.results import collect
 from slimmable.schedule import run
 from slimmable.sizes import SIZES
 from slimmable.work import Machine
 
-from sartor.errors import SartorError
-from sartor.run import RunFolder
+PUBLISHED = Path(__file__).parent / "results"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,10 +39,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with RunFolder.create(given.out, {"recipe": "table2", "size": SIZES[given.size].to_json()}):
             if not given.tables_only:
                 run(pieces, given.out, given.size, machine, given.workers, _report)
+            write_results(given)
     except SartorError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def write_results(given: argparse.Namespace) -> None:
+    """results.json, tables.md and the pictures, of what is done; with ``--publish`` also beside the recipes."""
+    found = {**collect(given.out, given.size, given.rows, given.seeds), "environment": describe(gpu=False)}
+    folders = [given.out, *([PUBLISHED] if given.publish else [])]
+    for folder in folders:
+        prefix = "" if folder == given.out else f"table2_{given.size}_"
+        write_atomically(folder / f"{prefix}results.json", (to_json(found, indent=None) + "\n").encode())
+        write_atomically(folder / f"{prefix}tables.md", document(found).encode())
+        draw(found, folder, prefix)
+    print(document(found))
 
 
 def _report(piece: Piece, found: dict[str, Any], done: int, total: int) -> None:
@@ -59,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--data", type=Path, help="a published CIFAR-100 archive in place of the shared sheets")
     parser.add_argument("--tables-only", action="store_true", help="train nothing, write the tables of what is there")
+    parser.add_argument("--publish", action="store_true", help="also write the results into recipes/results")
     return parser
 
 

@@ -9,10 +9,9 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from sartor.errors import SartorError
 from slimmable.pieces import Piece
 from slimmable.work import Machine, do_piece, piece_path
-
-from sartor.errors import SartorError
 
 # Called after every piece with what it found, and how many are done of how many.
 Report = Callable[[Piece, dict[str, Any], int, int], None]

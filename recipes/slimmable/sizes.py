@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import shared_pictures
-from slimmable.pieces import PLATFORMS, UNIFORM
-
 from sartor import spaces
 from sartor.blueprint import Blueprint
 from sartor.data import Pictures, load
-from sartor.platforms import TARGET_WIDTHS, WEIGHTINGS, Platform
 from sartor.methods.aows import AOWSSettings
 from sartor.methods.ows import OWSSettings
+from sartor.platforms import TARGET_WIDTHS, WEIGHTINGS, Platform
 from sartor.space import SearchSpace
 from sartor.train.settings import FinalTraining, SearchTraining
+from slimmable.pieces import PLATFORMS, UNIFORM
 
 # The paper decays 0.985 per epoch for 300 epochs; a shorter training falls as far.
 _PAPER_EPOCHS, _PAPER_DECAY = 300, 0.985
@@ -40,8 +39,8 @@ class Size:
     data: Mapping[str, Any] = field(default_factory=dict)
     space: Mapping[str, Any] = field(default_factory=dict)
     search: SearchTraining
-    ows: OWSSettings = OWSSettings()
-    aows: AOWSSettings = AOWSSettings()
+    ows: OWSSettings = field(default_factory=OWSSettings)
+    aows: AOWSSettings = field(default_factory=AOWSSettings)
     train: FinalTraining
     calibration_pictures: int = 2048
     evaluation_batch: int = 256

@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from slimmable.pieces import UNIFORM, Piece
-from slimmable.sizes import SIZES, Size, original_blueprints, platforms
 
 from sartor.blueprint import Blueprint
 from sartor.data import Augmentation, Pictures, make_index_sets
+from sartor.methods.ows import OWS
 from sartor.pipeline.search import describe_choice, search
 from sartor.pipeline.setting import Setting
 from sartor.pipeline.store import FolderStore
 from sartor.pipeline.training import fit, fit_alone
 from sartor.run import RunFolder
 from sartor.runtime import prepare
-from sartor.methods.ows import OWS
 from sartor.storage import storage_errors, to_json, write_atomically
 from sartor.train.loop import State
+from slimmable.pieces import UNIFORM, Piece
+from slimmable.sizes import SIZES, Size, original_blueprints, platforms
 
 _SAMPLED_PARTS = 10
 
