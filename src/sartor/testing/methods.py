@@ -1,0 +1,393 @@
+"""What every method must show: it drives an evaluator and nothing else, can be killed, and never breaks a budget."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sartor.blueprint import Stack
+from sartor.errors import InfeasibleBudgetError, RequestError
+from sartor.methods.evaluator import TableEvaluator
+from sartor.methods.method import Choice, Method, check_reachable
+from sartor.methods.supernet_evaluator import SupernetEvaluator
+from sartor.platforms import Platform
+from sartor.runtime import Runtime
+from sartor.space import Decision, SearchSpace, Template
+from sartor.testing.examples import ruled
+from sartor.train.loop import State, run_until
+from sartor.train.passes import Pass
+from sartor.train.settings import SearchTraining
+
+MakeSpace = Callable[[], SearchSpace]
+MakeMethod = Callable[..., Method]
+
+
+def stairs() -> SearchSpace:
+    """Four convolutions of three widths each: 81 networks, all of which a table can hold."""
+    widths = [Decision(f"width{i}", (4, 6, 8), "width") for i in range(4)]
+
+    def conv(stride: int, side: int) -> Callable[..., Stack]:
+        def resolve(*channels: int) -> Stack:
+            start = Stack(channels[0] if len(channels) > 1 else 3, side)
+            return start.conv("conv", channels[-1], kernel=3, stride=stride).batch_norm().activation()
+
+        return resolve
+
+    templates = [Template("stem", ("width0",), conv(2, 8))]
+    templates += [Template(f"layer{i}", (f"width{i - 1}", f"width{i}"), conv(1, 4)) for i in (1, 2, 3)]
+    templates += [Template("head", ("width3",), lambda w: Stack(w, 4).global_pool().linear("linear", 5))]
+    return SearchSpace("stairs", widths, templates, image_size=8)
+
+
+class MethodContract:
+    """Override the fixture ``method_type``; every test of this class then runs on it.
+
+    Override ``method_settings`` for settings other than the defaults, and ``make_space`` (a function that another
+    process can import) where the method needs another kind of space.
+    """
+
+    # The gradient of a prefix is a strided view on purpose (see sartor.elastic.layers).
+    pytestmark = pytest.mark.filterwarnings("ignore:grad and param do not obey the gradient layout")
+
+    @pytest.fixture
+    def method_type(self) -> type[Method]:
+        """The class of the method under test."""
+        raise NotImplementedError("override the fixture `method_type` in your subclass of MethodContract")
+
+    @pytest.fixture
+    def method_settings(self) -> Any:
+        """An instance of the method's ``settings_type``, or None for its defaults."""
+        return None
+
+    @pytest.fixture
+    def make_space(self) -> MakeSpace:
+        """A function that makes the space; small enough for a table of all its networks."""
+        return stairs
+
+    @pytest.fixture
+    def space(self, make_space: MakeSpace) -> SearchSpace:
+        """The space to search."""
+        return make_space()
+
+    @pytest.fixture
+    def make(self, method_type: type[Method], method_settings: Any, space: SearchSpace) -> MakeMethod:
+        """Makes a fresh method: ``make(seed=0)``."""
+        return partial(_make, method_type, method_settings, space, platforms_for(space))
+
+    @pytest.fixture(params=["supernet", "table"])
+    def kind(self, request: pytest.FixtureRequest) -> str:
+        """What answers: shared weights or a table."""
+        return str(request.param)
+
+    def test_budgets_are_met(self, make: MakeMethod, kind: str, space: SearchSpace) -> None:
+        """Whatever answers, every platform's network meets all its budgets, and its costs are the space's."""
+        method = searched(make(), kind)
+        for platform in method.platforms:
+            choice = method.choose(platform)
+            assert choice.architecture.space is space
+            assert_within(choice, platform)
+
+    def test_only_the_contract_is_used(self, make: MakeMethod, kind: str) -> None:
+        """One class runs on shared weights and on a table, through nothing but what an evaluator promises."""
+        method = make()
+        evaluator = OnlyTheContract(evaluator_for(method, kind))
+        steps = 0
+        while not evaluator.done:
+            before = evaluator.progress
+            metrics = method.step(evaluator)
+            json.dumps(metrics)
+            assert all(isinstance(name, str) for name in metrics)
+            steps += 1
+            assert evaluator.progress > before, "a step that costs nothing never ends"
+        assert method.steps == steps
+
+    def test_the_same_seed_gives_the_same_answer(self, make: MakeMethod, kind: str) -> None:
+        """Two methods of one seed ask for the same networks in the same order and give the same answers."""
+        runs = [record(make(seed=3), kind) for _ in range(2)]
+        assert runs[0] == runs[1]
+
+    def test_another_process_gives_the_same_answer(
+        self, method_type: type[Method], method_settings: Any, make_space: MakeSpace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A fresh process, with other hashes of strings, gives the same answers."""
+        monkeypatch.setenv("PYTHONHASHSEED", "4711")
+        task = (method_type, method_settings, make_space)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            elsewhere = pool.apply(_answers_elsewhere, task)
+        assert elsewhere == _answers_elsewhere(*task)
+
+    def test_another_seed_asks_for_other_networks(self, make: MakeMethod, kind: str) -> None:
+        """The seed decides what is tried."""
+        asked = [record(make(seed=seed), kind)[0] for seed in (0, 1)]
+        assert asked[0] != asked[1]
+
+    def test_a_search_that_was_killed_goes_on(self, make: MakeMethod, kind: str) -> None:
+        """Killed at any checkpoint and started again, a search asks and answers what an undisturbed one does."""
+        undisturbed = MemoryStore()
+        expected = resumable(make(), kind, undisturbed)
+        assert undisturbed.saves > 2
+        for kill_after in (1, undisturbed.saves // 2):
+            store = MemoryStore(kill_after=kill_after)
+            with pytest.raises(Killed):
+                resumable(make(), kind, store)
+            again = store.restarted()
+            assert resumable(make(), kind, again) == expected
+            assert again.records == undisturbed.records
+
+    def test_its_state_is_plain_data(self, make: MakeMethod) -> None:
+        """The state survives a safe file, which holds plain data and tensors alone."""
+        method = searched(make(), "table")
+        again = make()
+        again.load_state_dict(through_a_file(method.state_dict()))
+        assert answers(again) == answers(method)
+
+    def test_platforms_nobody_asked_for(self, make: MakeMethod, space: SearchSpace) -> None:
+        """A platform that was not searched for is solved within its budgets, or refused in one sentence."""
+        method = searched(make(), "table")
+        macs = space.cost("macs")(space.sample(200, np.random.default_rng(0)))
+        stranger = Platform("stranger", {"macs": int(np.quantile(macs, 0.4)), "params": 10**9})
+        try:
+            choice = method.choose(stranger)
+        except RequestError as error:
+            assert_one_sentence(error, "stranger")
+        else:
+            assert_within(choice, stranger)
+
+    def test_impossible_budgets(self, make: MakeMethod, space: SearchSpace) -> None:
+        """No answer is given where none fits, and nothing is trained before that is known."""
+        method = searched(make(), "table")
+        impossible = Platform("impossible", {"macs": 1})
+        with pytest.raises(RequestError):
+            method.choose(impossible)
+        with pytest.raises(InfeasibleBudgetError, match=r"'impossible'.*macs"):
+            check_reachable(space, [impossible])
+
+    def test_its_settings_are_a_dataclass_with_defaults(self, method_type: type[Method]) -> None:
+        """A job file needs to name the method only: its settings have a type, and that type has defaults."""
+        settings_type: Any = method_type.settings_type  # type: ignore[attr-defined]
+        assert settings_type() == settings_type()
+
+    def test_missing_needs_are_said(self, method_type: type[Method], method_settings: Any) -> None:
+        """On a space without widths (rules, operations, no smallest network) it works, or says what it needs."""
+        space = ruled()
+        try:
+            method = _make(method_type, method_settings, space, platforms_for(space))
+        except RequestError as error:
+            assert_one_sentence(error, space.name)
+        else:
+            for platform in searched(method, "supernet").platforms:
+                assert_within(method.choose(platform), platform)
+
+
+# ---------------------------------------------------------------------- evaluators
+
+
+class RandomPictures:
+    """Batches of random pictures whose class is told by their brightness; a function of the step."""
+
+    steps_per_epoch = 12
+    batch_size = 8
+
+    def __init__(self, space: SearchSpace, seed: int = 0) -> None:
+        self.space, self.seed = space, seed
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        rng = torch.Generator().manual_seed(1_000 * self.seed + step)
+        y = torch.randint(self.space.num_classes, (self.batch_size,), generator=rng)
+        shape = (self.batch_size, self.space.in_channels, self.space.image_size, self.space.image_size)
+        return torch.randn(shape, generator=rng) + y.float().reshape(-1, 1, 1, 1), y
+
+
+class OnlyTheContract:
+    """Passes on what an evaluator promises, and nothing else."""
+
+    _PROMISED = frozenset(
+        {"trains", "differentiates", "progress", "done", "history", "train", "score", "gradient", "recorded"}
+    )
+
+    def __init__(self, evaluator: Any) -> None:
+        self._evaluator = evaluator
+        self.asked: list[tuple[int, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._PROMISED:
+            raise AssertionError(f"a method asked its evaluator for {name!r}, which no evaluator promises")
+        return getattr(self._evaluator, name)
+
+    def train(self, passes: Sequence[Pass]) -> NDArray[np.float64]:
+        self.asked += [_row(p.selection) for p in passes]
+        found: NDArray[np.float64] = self._evaluator.train(passes)
+        return found
+
+    def score(self, selections: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        self.asked += [_row(s) for s in selections]
+        found: tuple[NDArray[np.float64], NDArray[np.float64]] = self._evaluator.score(selections)
+        return found
+
+
+def evaluator_for(method: Method, kind: str) -> Any:
+    """A small supernet, or a table of all networks in which wider is better up to a little noise."""
+    space = method.space
+    if kind == "supernet":
+        pictures = RandomPictures(space), RandomPictures(space, seed=1)
+        settings = SearchTraining(epochs=2, batch_size=8, learning_rate=0.02)
+        runtime = Runtime(torch.device("cpu"))
+        return SupernetEvaluator(
+            space.supernet(seed=0), *pictures, settings, runtime, passes_per_step=method.passes_per_step
+        )
+    rows = np.array(list(itertools.product(*[range(n) for n in space.sizes])))
+    rng = np.random.default_rng(5)
+    effects = [np.sort(rng.uniform(0, 4, n)) for n in space.sizes]
+    accuracy = 70 + sum(effect[rows[:, d]] for d, effect in enumerate(effects)) + rng.normal(0, 0.1, len(rows))
+    return TableEvaluator(rows, accuracy, queries=40, rng=np.random.default_rng(6))
+
+
+def platforms_for(space: SearchSpace) -> list[Platform]:
+    """A tight platform, one that everything fits, and one with a sum and a maximum."""
+    rows = space.sample(500, np.random.default_rng(1))
+    macs, memory = space.cost("macs")(rows), space.cost("peak_memory_bytes")(rows)
+    return [
+        Platform("tight", {"macs": int(np.quantile(macs, 0.05))}, 1.0),
+        Platform("loose", {"macs": int(macs.max())}, 2.0),
+        Platform("small", {"macs": int(np.median(macs)), "peak_memory_bytes": int(np.median(memory))}, 3.0),
+    ]
+
+
+# ---------------------------------------------------------------------- running
+
+
+def searched(method: Method, kind: str) -> Method:
+    """The method after a whole search."""
+    evaluator = evaluator_for(method, kind)
+    while not evaluator.done:
+        method.step(evaluator)
+    return method
+
+
+def record(method: Method, kind: str) -> tuple[list[tuple[int, ...]], dict[str, Any]]:
+    """What a whole search asked for, in order, and its answers."""
+    evaluator = OnlyTheContract(evaluator_for(method, kind))
+    while not evaluator.done:
+        method.step(evaluator)
+    return evaluator.asked, answers(method)
+
+
+def answers(method: Method) -> dict[str, Any]:
+    """Platform -> row and score."""
+    choices = {p.name: method.choose(p) for p in method.platforms}
+    return {name: (choice.architecture.row, choice.score) for name, choice in choices.items()}
+
+
+def resumable(method: Method, kind: str, store: MemoryStore) -> dict[str, Any]:
+    """The answers after a search that goes on from what ``store`` holds."""
+    evaluator = evaluator_for(method, kind)
+
+    def position() -> tuple[float, float, int]:
+        return evaluator.progress, 1.0, 0
+
+    parts = {"evaluator": evaluator, "method": method}
+    run_until(lambda: method.step(evaluator), position, parts, store, log_every=3)
+    return answers(method)
+
+
+class Killed(Exception):
+    """The end of a process, as a store plays it."""
+
+
+class MemoryStore:
+    """A store that keeps every state as a file would, and can end the work after so many of them.
+
+    ``restarted()`` is what the next process finds: the last state, and the records up to it.
+    """
+
+    checkpoint_seconds = 0.0
+
+    def __init__(self, kill_after: int | None = None) -> None:
+        self.kill_after = kill_after
+        self.saves = 0
+        self.records: list[dict[str, Any]] = []
+        self.shown: list[float] = []
+        self._kept: bytes | None = None
+
+    def load(self) -> State | None:
+        return None if self._kept is None else _unpacked(self._kept)
+
+    def save(self, state: State) -> None:
+        self._kept = _packed(state)
+        self.saves += 1
+        if self.saves == self.kill_after:
+            raise Killed
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        self.records.append(dict(record))
+
+    def advance(self, done: float, total: float, shown: Mapping[str, float]) -> None:
+        self.shown.append(done / total)
+
+    def restarted(self) -> MemoryStore:
+        """The store as the next process finds it."""
+        again = MemoryStore()
+        again._kept = self._kept
+        state = self.load()
+        last = 0 if state is None else state["step"]
+        again.records = [r for r in self.records if r["step"] <= last]
+        return again
+
+
+def through_a_file(state: Any) -> Any:
+    """A state as it comes back from a file that nothing but plain data and tensors is read from."""
+    return _unpacked(_packed(state))
+
+
+def assert_within(choice: Choice, platform: Platform) -> None:
+    """The choice meets every budget, and says the costs that the space counts."""
+    space = choice.architecture.space
+    row = np.array([choice.architecture.row])
+    for kind, limit in platform.budgets.items():
+        cost = int(space.cost(kind)(row)[0])
+        assert cost <= limit, f"{platform.name}: {kind} {cost} is above {limit}"
+        assert choice.costs[kind] == cost
+
+
+def assert_one_sentence(error: Exception, word: str) -> None:
+    """An error a user reads: one paragraph that names what is wrong."""
+    text = str(error)
+    assert word in text and "\n" not in text and len(text) < 400
+
+
+def _make(
+    method_type: type[Method], settings: Any, space: SearchSpace, platforms: Sequence[Platform], seed: int = 0
+) -> Method:
+    return method_type(space, platforms, settings, seed)
+
+
+def _answers_elsewhere(method_type: type[Method], settings: Any, make_space: MakeSpace) -> Any:
+    """Module-level, so that another process can call it."""
+    torch.set_num_threads(1)
+    space = make_space()
+    return [record(_make(method_type, settings, space, platforms_for(space)), kind) for kind in ("supernet", "table")]
+
+
+def _row(selection: Any) -> tuple[int, ...]:
+    return tuple(int(i) for i in getattr(selection, "row", selection))
+
+
+def _packed(state: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def _unpacked(content: bytes) -> Any:
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

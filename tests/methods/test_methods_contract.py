@@ -1,0 +1,25 @@
+"""Every registered method keeps the contract."""
+
+from __future__ import annotations
+
+import pytest
+
+from sartor.errors import RequestError
+from sartor.methods import registry
+from sartor.methods.method import Method
+from sartor.testing import MethodContract
+
+
+class TestMethods(MethodContract):
+    @pytest.fixture(params=registry.names())
+    def method_type(self, request: pytest.FixtureRequest) -> type[Method]:
+        """Every registered method."""
+        return registry.method_class(request.param)
+
+
+def test_unknown_methods_are_named_with_the_closest() -> None:
+    """A name that is nearly right is answered with the one that was meant."""
+    with pytest.raises(RequestError, match=r"unknown method 'aosw'; known are .*random; did you mean 'aows'\?"):
+        registry.method_class("aosw")
+    with pytest.raises(RequestError, match=r"known are ows, aows, random"):
+        registry.method_class("zzzzz")
