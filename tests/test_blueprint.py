@@ -8,7 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from sartor.blueprint import Block, Blueprint, Join, Layer, Stack
+from sartor.blueprint import Block, Blueprint, Join
+from sartor.layers import Layer, Stack
 from sartor.testing import plain_peak_elements, small_space
 
 

@@ -89,9 +89,7 @@ def test_table_1() -> None:
     assert [round(m / 1e6, 2) for m in TARGET_MACS] == [3.35, 7.34, 12.21, 19.02, 26.58, 36.2, 46.45]
 
 
-@pytest.mark.parametrize(
-    ("discount", "strength", "tables"), [(0.3, 0.15, 5.79), (0.15, 0.15, 3.15), (0.15, 0.3, 4.06)]
-)
+@pytest.mark.parametrize(("discount", "strength", "tables"), [(0.3, 0.15, 5.79), (0.15, 0.15, 3.15), (0.15, 0.3, 4.06)])
 def test_expected_tables(discount: float, strength: float, tables: float) -> None:
     """20,000 draws of 100 customers agree with the exact mean, and that with the published figures."""
     process = ChineseRestaurantProcess(discount, strength)
@@ -107,8 +105,7 @@ def test_partition_probabilities() -> None:
     together = (1 - discount) / (1 + strength)
     expected = {
         (3, 0, 0): together * (2 - discount) / (2 + strength),
-        (2, 1, 0): together * (strength + discount) / (2 + strength)
-        + (1 - together) * (1 - discount) / (2 + strength),
+        (2, 1, 0): together * (strength + discount) / (2 + strength) + (1 - together) * (1 - discount) / (2 + strength),
         (1, 2, 0): (1 - together) * (1 - discount) / (2 + strength),
         (1, 1, 1): (1 - together) * (strength + 2 * discount) / (2 + strength),
     }

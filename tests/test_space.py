@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sartor import spaces
-from sartor.blueprint import Stack
 from sartor.errors import RequestError
+from sartor.layers import Stack
 from sartor.space import Decision, Rule, SearchSpace, Template
 from sartor.testing import small_space
 

@@ -17,8 +17,8 @@ from sartor.errors import InfeasibleBudgetError, RequestError, SartorError
 if TYPE_CHECKING:
     from sartor import spaces
     from sartor.elastic import SlimmableNetwork
-    from sartor.platforms import Platform
     from sartor.pipeline.api import search
+    from sartor.platforms import Platform
     from sartor.space import Architecture, Decision, SearchSpace
     from sartor.spaces.references import reference
 

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sartor.blueprint import PICTURES, WITH_WEIGHTS, Block, Blueprint, Layer, Node, Residual
+from sartor.blueprint import Block, Blueprint
+from sartor.layers import WITH_WEIGHTS, Layer, Node, Residual
+from sartor.memory import PICTURES
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,

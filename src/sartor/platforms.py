@@ -68,9 +68,7 @@ class Platform:
                 "or '-', starting with a letter or digit and not ending in a dot"
             )
         if not self.budgets:
-            raise RequestError(
-                f"platform {self.name!r} has no budget: give at least one, such as macs: 12.2M"
-            )
+            raise RequestError(f"platform {self.name!r} has no budget: give at least one, such as macs: 12.2M")
         try:
             budgets = {kind: parse(kind, value) for kind, value in self.budgets.items()}
         except RequestError as error:
@@ -78,9 +76,7 @@ class Platform:
         object.__setattr__(self, "budgets", MappingProxyType(budgets))
         object.__setattr__(self, "weight", _positive(self.weight, f"platform {self.name!r}: weight"))
         if "latency_ms" in budgets and not self.device:
-            raise RequestError(
-                f"platform {self.name!r}: a latency_ms budget needs a device to be measured on"
-            )
+            raise RequestError(f"platform {self.name!r}: a latency_ms budget needs a device to be measured on")
 
     def __hash__(self) -> int:
         return hash((self.name, tuple(sorted(self.budgets.items())), self.weight, self.device))
@@ -99,9 +95,7 @@ def check_platforms(platforms: Iterable[Platform]) -> tuple[Platform, ...]:
     for platform in checked:
         if platform.name.lower() in seen:
             first = seen[platform.name.lower()]
-            raise RequestError(
-                f"two platforms share a file name: {first!r} and {platform.name!r}; rename one"
-            )
+            raise RequestError(f"two platforms share a file name: {first!r} and {platform.name!r}; rename one")
         seen[platform.name.lower()] = platform.name
     return checked
 
@@ -115,20 +109,14 @@ def normalised_weights(platforms: Iterable[Platform]) -> NDArray[np.float64]:
 @overload
 def weighted_accuracy(accuracies: Sequence[float], weights: Sequence[float] | NDArray[Any]) -> float: ...
 @overload
-def weighted_accuracy(
-    accuracies: Sequence[float | None], weights: Sequence[float] | NDArray[Any]
-) -> float | None: ...
-def weighted_accuracy(
-    accuracies: Sequence[float | None], weights: Sequence[float] | NDArray[Any]
-) -> float | None:
+def weighted_accuracy(accuracies: Sequence[float | None], weights: Sequence[float] | NDArray[Any]) -> float | None: ...
+def weighted_accuracy(accuracies: Sequence[float | None], weights: Sequence[float] | NDArray[Any]) -> float | None:
     """Mean of the accuracies under the weights (normalised here); None if one accuracy is unknown.
 
     It is what Table 2 reports: the sum over platforms of the importance mu_k times the accuracy.
     """
     if len(accuracies) != len(weights):
-        raise RequestError(
-            f"{len(accuracies)} accuracies but {len(weights)} weights: give one weight per platform"
-        )
+        raise RequestError(f"{len(accuracies)} accuracies but {len(weights)} weights: give one weight per platform")
     checked = [_positive(weight, "weight") for weight in weights]
     if not checked:
         raise RequestError("a weighted accuracy needs at least one platform")
@@ -156,17 +144,11 @@ class ChineseRestaurantProcess:
     def __post_init__(self) -> None:
         discount, strength = self.discount, self.strength
         if not all(isinstance(x, int | float) and math.isfinite(x) for x in (discount, strength)):
-            raise RequestError(
-                f"discount and strength must be finite numbers, got {discount!r} and {strength!r}"
-            )
+            raise RequestError(f"discount and strength must be finite numbers, got {discount!r} and {strength!r}")
         if discount >= 1:
-            raise RequestError(
-                f"discount must be below 1, got discount={discount} (with strength={strength})"
-            )
+            raise RequestError(f"discount must be below 1, got discount={discount} (with strength={strength})")
         if discount >= 0 and strength <= -discount:
-            raise RequestError(
-                f"strength must exceed -discount, got strength={strength} and discount={discount}"
-            )
+            raise RequestError(f"strength must exceed -discount, got strength={strength} and discount={discount}")
         if discount < 0:
             tables = -strength / discount
             if round(tables) < 1 or not math.isclose(tables, round(tables), rel_tol=1e-9):
@@ -241,9 +223,7 @@ class ChineseRestaurantProcess:
         total = _scale(scale, ends)
         centre = {"first": 0, "last": n_tables - 1}.get(peak, peak) if isinstance(peak, str) else peak
         if not isinstance(centre, int) or not 0 <= centre < n_tables:
-            raise RequestError(
-                f"peak must be 'first', 'last' or an index from 0 to {n_tables - 1}, got {peak!r}"
-            )
+            raise RequestError(f"peak must be 'first', 'last' or an index from 0 to {n_tables - 1}, got {peak!r}")
         nearest = sorted(range(n_tables), key=lambda place: (abs(place - centre), place))
         placed = dict(zip(nearest, (float(share) * total for share in shares), strict=True))
         drawn = tuple(placed[place] for place in range(n_tables))
@@ -270,9 +250,7 @@ def _scale(scale: float | None, ends: tuple[float, float] | None) -> float:
     fixed = sum(_positive(end, "ends") for end in ends)
     total = 1.0 - fixed if scale is None else _positive(scale, "scale")
     if total <= 0 or not math.isclose(total + fixed, 1.0, abs_tol=1e-9):
-        raise RequestError(
-            f"weights must sum to 1, got ends {ends} and scale {scale if scale is not None else total}"
-        )
+        raise RequestError(f"weights must sum to 1, got ends {ends} and scale {scale if scale is not None else total}")
     return total
 
 

@@ -51,9 +51,7 @@ def _kind(name: str, noun: str, label: str, units: dict[str, int] | dict[str, De
 
 
 _COUNT_UNITS = "a whole number, or one with k, M, G or T (12.2M)"
-_SIZE_UNITS = (
-    "a whole number of bytes, or one with B, KB, MB, GB (powers of 1000), KiB, MiB, GiB (powers of 1024)"
-)
+_SIZE_UNITS = "a whole number of bytes, or one with B, KB, MB, GB (powers of 1000), KiB, MiB, GiB (powers of 1024)"
 _TIME_UNITS = "a number of milliseconds, or one with ns, us, ms or s (57ms)"
 
 KINDS: MappingProxyType[str, Kind] = MappingProxyType(
@@ -94,9 +92,7 @@ def parse(kind: str, value: str | int | float) -> int | float:
     if not known.whole:
         return float(exact)
     if exact != exact.to_integral_value():
-        raise RequestError(
-            f"{kind}: {value!r} is {exact.normalize():f}, not whole; {kind} takes {known.allowed}"
-        )
+        raise RequestError(f"{kind}: {value!r} is {exact.normalize():f}, not whole; {kind} takes {known.allowed}")
     return int(exact)
 
 
@@ -134,9 +130,7 @@ def _split(kind: Kind, value: str | int | float) -> tuple[Decimal, str]:
         return Decimal(found[1].replace("_", "")), (found[2] or "").strip().replace("\u03bc", "µ")
     except InvalidOperation:
         hint = " (write a decimal point, and _ between thousands)" if "," in value else ""
-        raise RequestError(
-            f"{kind.name}: {value!r} is not a number{hint}; {kind.name} takes {kind.allowed}"
-        ) from None
+        raise RequestError(f"{kind.name}: {value!r} is not a number{hint}; {kind.name} takes {kind.allowed}") from None
 
 
 def _wrong_unit(unit: str, kind: Kind) -> str:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sartor.blueprint import PICTURES, Block, Blueprint, Join, Stack
+from sartor.blueprint import Block, Blueprint, Join
 from sartor.costs.factors import Factor, FactorCost
 from sartor.errors import RequestError
+from sartor.layers import Stack
+from sartor.memory import PICTURES
 
 if TYPE_CHECKING:
     from torch import nn

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sartor.blueprint import Blueprint, Join, Stack
+from sartor.blueprint import Blueprint, Join
+from sartor.layers import Stack
 from sartor.space import Decision, SearchSpace, Template
 from sartor.testing import plain_peak_elements, small_space
 

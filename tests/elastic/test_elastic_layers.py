@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sartor.blueprint import Layer, Stack
 from sartor.elastic.bank import WeightBank, widest_layers
 from sartor.elastic.layers import SlicedBatchNorm, SlicedConv2d, SlicedLinear, SlicedModule
+from sartor.layers import Layer, Stack
 from sartor.network import build_layer
 
 TOLERANCE = 1e-12

@@ -9,8 +9,8 @@ import pytest
 
 import sartor
 from sartor import spaces
-from sartor.blueprint import walk_layers
 from sartor.errors import RequestError
+from sartor.layers import walk_layers
 from sartor.space import SearchSpace
 from sartor.spaces.mobilenet_v1 import BASE_WIDTHS, NAMES, UNIFORM_WIDTHS, make_divisible, round_half_even
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sartor.blueprint import WITH_WEIGHTS, walk_layers
 from sartor.elastic.layers import Extent
 from sartor.elastic.supernet import Supernet
+from sartor.layers import WITH_WEIGHTS, walk_layers
 from sartor.space import Architecture
 from sartor.testing import small_space
 from sartor.train.optimiser import PrefixSGD, disjoint_regions, learning_rate

@@ -10,18 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sartor.blueprint import (
-    BYTES_PER_ELEMENT,
-    PICTURES,
-    Block,
-    Wiring,
-    block_peak_elements,
-    live_tensors,
-    makers,
-    walk_layers,
-)
+from sartor.blueprint import Block
 from sartor.costs.factors import Factor, FactorCost
 from sartor.errors import RequestError
+from sartor.layers import walk_layers
+from sartor.memory import BYTES_PER_ELEMENT, PICTURES, Wiring, block_peak_elements, live_tensors, makers
 
 if TYPE_CHECKING:
     from sartor.space import SearchSpace, Template

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import nn
 
-from sartor.blueprint import WITH_WEIGHTS, Layer, Stack, walk_layers
 from sartor.elastic.layers import Extent, SlicedBatchNorm, SlicedConv2d, SlicedLinear, SlicedModule
+from sartor.layers import WITH_WEIGHTS, Layer, Stack, walk_layers
 
 
 class WeightBank(nn.Module):

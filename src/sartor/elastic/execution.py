@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sartor.blueprint import PICTURES, Block, Layer, Node, Residual
-from sartor.network import exit_names, join_inputs, owns_input, padding
+from sartor.blueprint import Block
+from sartor.layers import Layer, Node, Residual
+from sartor.memory import PICTURES
+from sartor.network import exit_names, join_inputs, padding
 
 # Applies a layer that owns weights: (block name, layer, input) -> output.
 ApplyWeights = Callable[[str, Layer, Tensor], Tensor]
@@ -55,12 +57,15 @@ def run_body(
     block: str, body: Sequence[Node], x: Tensor, apply: ApplyWeights, dropout: Dropout | None = None
 ) -> Tensor:
     """Runs the layers of one block; never overwrites ``x`` itself."""
-    for i, node in enumerate(body):
+    owned = False  # as network.owns_input says, carried along
+    for node in body:
         if isinstance(node, Layer):
-            x = run_layer(block, node, x, apply, dropout, in_place=owns_input(body, i))
+            x = run_layer(block, node, x, apply, dropout, in_place=owned)
+            owned = owned or node.kind != "dropout"
         else:
             y = run_body(block, node.body, x, apply, dropout)
             x = x + y if isinstance(node, Residual) else x * y
+            owned = True
     return x
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sartor.blueprint import Layer
+from sartor.layers import Layer
 from sartor.network import initialise, padding
 
 Extent = tuple[int, ...]
@@ -38,13 +38,14 @@ class SlicedModule(nn.Module):
 
     def prefix(self, name: str, *extent: int) -> Tensor:
         """The leading part of parameter ``name``, ``extent`` long along the first axes."""
-        parameter: nn.Parameter = getattr(self, name)
-        recording = torch.is_grad_enabled() and parameter.requires_grad
+        parameter = self._parameters[name]  # far cheaper than an attribute of a module, which is searched for
+        assert parameter is not None
+        recording = parameter.requires_grad and torch.is_grad_enabled()
         if recording:
             self.used.setdefault(name, set()).add(extent)
-        if tuple(parameter.shape[: len(extent)]) == extent:
+        if parameter.shape[: len(extent)] == extent:
             return parameter
-        slices = tuple(slice(0, n) for n in extent)
+        slices = tuple([slice(n) for n in extent])
         if not (recording and self.direct_gradients):
             return parameter[slices]
         if parameter.grad is None:

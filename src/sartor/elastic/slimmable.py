@@ -9,11 +9,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sartor.blueprint import Blueprint, Layer
+from sartor.blueprint import Blueprint
 from sartor.elastic.bank import WeightBank
 from sartor.elastic.execution import Dropout, run_blocks, run_body
 from sartor.elastic.supernet import copy_weights, find_layer
 from sartor.errors import RequestError
+from sartor.layers import Layer
 from sartor.network import build
 
 FORMAT_VERSION = 1

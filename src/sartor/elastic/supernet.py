@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sartor.blueprint import Block, Layer, Node
+from sartor.blueprint import Block
 from sartor.elastic.bank import WeightBank
 from sartor.elastic.execution import Dropout, run_blocks, run_mixture
 from sartor.elastic.layers import SlicedBatchNorm
 from sartor.errors import RequestError
+from sartor.layers import Layer, Node
 from sartor.network import build
 from sartor.space import Architecture
 
@@ -42,6 +43,7 @@ class Supernet(nn.Module):
         self.statistics: dict[Row, Statistics] = {}
         self.dropout: Dropout | None = None  # set by the trainer for the passes that drop features
         self._collecting: _Collector | None = None
+        self._blocks: dict[tuple[int, ...], Block] = {}
 
     def forward(self, x: Tensor, selection: Selection, last_exit: int | None = None) -> Any:
         """The logits ``[B, classes]``, or a tuple with one per exit where the space has exits."""
@@ -144,13 +146,26 @@ class Supernet(nn.Module):
             )
         return self.statistics[row]
 
+    def _block(self, position: int, indices: tuple[int, ...]) -> Block:
+        """The block of one template for option indices in the order of its scope; made once for each."""
+        key = (position, *indices)
+        if key not in self._blocks:
+            template = self.space.templates[position]
+            decisions = [self.space.decisions[self.space.index[name]] for name in template.scope]
+            values = {d.name: d.options[i] for d, i in zip(decisions, indices, strict=True)}
+            self._blocks[key] = self.space._block(position, self.space.stack(template, values))
+        return self._blocks[key]
+
     def _mixture(self, position: int, entries: Sequence[int | Tensor]) -> list[tuple[Tensor | float, Block]]:
         """The blocks that a template stands for, with their weights; zeros without gradient are left out."""
         template = self.space.templates[position]
+        scope = [self.space.index[name] for name in template.scope]
+        indices = [i for d in scope if not isinstance(i := entries[d], Tensor)]
+        if len(indices) == len(scope):
+            return [(1.0, self._block(position, tuple(indices)))]
         choices: list[list[tuple[Any, Any]]] = []
-        for name in template.scope:
-            decision = self.space.decisions[self.space.index[name]]
-            entry = entries[self.space.index[name]]
+        for name, d in zip(template.scope, scope, strict=True):
+            decision, entry = self.space.decisions[d], entries[d]
             if not isinstance(entry, Tensor) or entry.ndim == 0:
                 choices.append([(1.0, decision.options[int(entry)])])
                 continue

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sartor.blueprint import Stack
+from sartor.layers import Stack
 from sartor.space import Decision, SearchSpace, Template
 
 FULL_CHANNELS = (128, 768, 768, 768, 256, 1536, 1024)
@@ -32,9 +32,7 @@ def channel_bench_macro(*, num_classes: int = 10, image_size: int = 32, in_chann
     half, quarter = -(-image_size // 2), -(-image_size // 4)
 
     def stem(width: int) -> Stack:
-        return (
-            Stack(in_channels, image_size).conv("conv", width, kernel=3, stride=2).batch_norm().activation()
-        )
+        return Stack(in_channels, image_size).conv("conv", width, kernel=3, stride=2).batch_norm().activation()
 
     def head(width_in: int, width: int) -> Stack:
         features = Stack(width_in, quarter).conv("conv", width).batch_norm().activation()
@@ -56,9 +54,7 @@ def channel_bench_macro(*, num_classes: int = 10, image_size: int = 32, in_chann
         image_size=image_size,
         in_channels=in_channels,
         options=options,
-        uniform=lambda width: {
-            f"width{i}": max(1, round(full * width)) for i, full in enumerate(FULL_CHANNELS, 1)
-        },
+        uniform=lambda width: {f"width{i}": max(1, round(full * width)) for i, full in enumerate(FULL_CHANNELS, 1)},
     )
 
 

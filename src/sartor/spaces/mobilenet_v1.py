@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sartor.blueprint import Stack
 from sartor.errors import RequestError
+from sartor.layers import Stack
 from sartor.space import Decision, SearchSpace, Template
 
 BASE_WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
@@ -111,9 +111,7 @@ def _stem(in_channels: int, side: int, stride: int) -> Any:
 
 def _separable(side: int, stride: int) -> Any:
     def resolve(width_in: int, width: int) -> Stack:
-        depthwise = (
-            Stack(width_in, side).depthwise("depthwise", kernel=3, stride=stride).batch_norm().activation()
-        )
+        depthwise = Stack(width_in, side).depthwise("depthwise", kernel=3, stride=stride).batch_norm().activation()
         return depthwise.conv("pointwise", width).batch_norm().activation()
 
     return resolve
@@ -144,9 +142,7 @@ def _at_least_divisor(channels: float, divisor: int) -> int:
     return max(divisor, round(channels))
 
 
-def _grids(
-    base: Sequence[int], min_width: float, max_width: float, levels: int, divisor: int
-) -> list[tuple[int, ...]]:
+def _grids(base: Sequence[int], min_width: float, max_width: float, levels: int, divisor: int) -> list[tuple[int, ...]]:
     if levels < 1 or not 0 < min_width <= max_width:
         raise RequestError(
             f"mobilenet_v1: min_width {min_width}, max_width {max_width}, levels {levels}: "

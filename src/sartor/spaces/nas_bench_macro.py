@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sartor.blueprint import Stack
+from sartor.layers import Stack
 from sartor.space import Decision, SearchSpace, Template
 
 OPTIONS = ("identity", "k3e3", "k5e6")
@@ -72,7 +72,5 @@ def _layer(width_in: int, width: int, side: int, stride: int) -> Any:
 
 def _bottleneck(stack: Stack, hidden: int, width: int, kernel: int, stride: int, name: str) -> Stack:
     expanded = stack.conv(f"expand_{name}", hidden).batch_norm().activation("relu6")
-    moved = (
-        expanded.depthwise(f"depthwise_{name}", kernel=kernel, stride=stride).batch_norm().activation("relu6")
-    )
+    moved = expanded.depthwise(f"depthwise_{name}", kernel=kernel, stride=stride).batch_norm().activation("relu6")
     return moved.conv(f"project_{name}", width).batch_norm()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 
 from sartor import spaces
-from sartor.blueprint import Stack
+from sartor.layers import Stack
 from sartor.space import Decision, Rule, SearchSpace, Template
 
 

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sartor.blueprint import Stack
 from sartor.errors import InfeasibleBudgetError, RequestError
+from sartor.layers import Stack
 from sartor.methods.evaluator import TableEvaluator
 from sartor.methods.method import Choice, Method, check_reachable
 from sartor.methods.supernet_evaluator import SupernetEvaluator

@@ -8,7 +8,9 @@ from typing import Any
 
 from torch.utils.flop_counter import FlopCounterMode
 
-from sartor.blueprint import PICTURES, Blueprint, Gate, Layer, Node
+from sartor.blueprint import Blueprint
+from sartor.layers import Gate, Layer, Node
+from sartor.memory import PICTURES
 from sartor.network import exit_names
 
 

@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from sartor.blueprint import PICTURES, Blueprint
+from sartor.blueprint import Blueprint
 from sartor.errors import RequestError
+from sartor.memory import PICTURES
 from sartor.space import SearchSpace
 
 
