@@ -39,13 +39,15 @@ class AOWSSettings(OWSSettings):
 
     ``temperature_knots``: pairs (share of the search, temperature); the first one ends the uniform warm-up. They
     belong to the official tables, whose effects are divided by the number of layers.
-    ``platform_sampling``: nu, by weight (the paper's RS-AOWS, S-AOWS, ...) or uniform.
+    ``platform_sampling``: nu, by weight (the paper's RS-AOWS, S-AOWS, ...), by weight among all but the platforms with
+    the smallest and the largest budget (``middle``, which the sandwich trains anyway), or uniform. The paper does not
+    say which of the first two it means.
     ``sampling``: joint samples of the model, or each layer on its own from its marginal as in the official code.
     ``refresh_steps``: tables and multipliers are renewed every so many steps.
     """
 
     temperature_knots: tuple[tuple[float, float], ...] = KNOTS
-    platform_sampling: Literal["weight", "uniform"] = "weight"
+    platform_sampling: Literal["weight", "middle", "uniform"] = "weight"
     sampling: Literal["joint", "marginals"] = "joint"
     refresh_steps: int = 10
 
@@ -72,8 +74,7 @@ class AOWS(OWS):
     ) -> None:
         super().__init__(space, platforms, settings, seed)
         self.weights = normalised_weights(self.platforms)  # mu
-        count = len(self.platforms)
-        self.rates = self.weights if self.settings.platform_sampling == "weight" else np.full(count, 1 / count)  # nu
+        self.rates = platform_rates(self.platforms, self.settings.platform_sampling)  # nu
         self._budgets = [_model_budgets(space, p) for p in self.platforms]
         self._problems: list[mrf.Problem] = []
         self._multipliers: list[float] = []
@@ -133,6 +134,26 @@ class AOWS(OWS):
         self._period, self._fitted = state["refresh"]
         if self._period >= 0:  # the tables of the period that was interrupted, not of what was seen since
             self._solve()
+
+
+def platform_rates(platforms: Sequence[Platform], sampling: str) -> NDArray[np.float64]:
+    """How often each platform's model is sampled from (nu), summing to 1."""
+    if sampling == "uniform":
+        return np.full(len(platforms), 1 / len(platforms))
+    weights = normalised_weights(platforms)
+    if sampling == "weight":
+        return weights
+    if len(platforms) < 3:
+        raise RequestError(
+            f"method.platform_sampling: middle leaves out the smallest and the largest of {len(platforms)} platforms; "
+            "use weight or uniform"
+        )
+    kind = next(iter(platforms[0].budgets))
+    if any(kind not in p.budgets for p in platforms):
+        raise RequestError(f"method.platform_sampling: middle needs a budget in {kind} for every platform")
+    order = sorted(range(len(platforms)), key=lambda k: platforms[k].budgets[kind])
+    weights[[order[0], order[-1]]] = 0.0
+    return weights / weights.sum()
 
 
 def temperature(knots: Sequence[tuple[float, float]], progress: float) -> float:
