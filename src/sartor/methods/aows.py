@@ -140,7 +140,7 @@ def platform_rates(platforms: Sequence[Platform], sampling: str) -> NDArray[np.f
     """How often each platform's model is sampled from (nu), summing to 1."""
     if sampling == "uniform":
         return np.full(len(platforms), 1 / len(platforms))
-    weights = normalised_weights(platforms)
+    weights: NDArray[np.float64] = normalised_weights(platforms)
     if sampling == "weight":
         return weights
     if len(platforms) < 3:
@@ -153,7 +153,8 @@ def platform_rates(platforms: Sequence[Platform], sampling: str) -> NDArray[np.f
         raise RequestError(f"method.platform_sampling: middle needs a budget in {kind} for every platform")
     order = sorted(range(len(platforms)), key=lambda k: platforms[k].budgets[kind])
     weights[[order[0], order[-1]]] = 0.0
-    return weights / weights.sum()
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
 
 
 def temperature(knots: Sequence[tuple[float, float]], progress: float) -> float:
