@@ -127,12 +127,13 @@ def regrets(truth: Truth, seed: int) -> dict[str, list[float]]:
 
 def best_observed(truth: Truth, evaluator: TableEvaluator, platform: Platform) -> tuple[int, ...]:
     """The row with the lowest loss of those asked within the budget; the smallest network where there was none."""
-    rows = np.array(evaluator.history.rows)
+    asked = evaluator.history.rows
+    rows = np.array(asked)
     fits = truth.space.cost("macs")(rows) <= platform.budgets["macs"]
     if not fits.any():
-        return (0,) * rows.shape[1]
+        return (0,) * len(asked[0])
     losses = np.where(fits, evaluator.history.losses, np.inf)
-    return evaluator.history.rows[int(losses.argmin())]
+    return asked[int(losses.argmin())]
 
 
 def interval(values: NDArray[np.float64], rng: np.random.Generator) -> tuple[float, float]:

@@ -15,12 +15,11 @@ from sartor.errors import RequestError
 from sartor.platforms import TARGET_WIDTHS, WEIGHTINGS
 
 ROWS = tuple(WEIGHTINGS)
-SYSTEMS = ("Slim", "OWS", "AOWS")
+System = Literal["Slim", "OWS", "AOWS"]
+SYSTEMS: tuple[System, ...] = ("Slim", "OWS", "AOWS")
 COLUMNS = tuple(f"{system}-{sampling}" for system in SYSTEMS for sampling in "UW")
 UNIFORM = "U"  # the row whose weights sample the middle platforms uniformly
 PLATFORMS = tuple(f"p{i}" for i in range(1, len(TARGET_WIDTHS) + 1))  # #1 to #7 of Table 1
-
-System = Literal["Slim", "OWS", "AOWS"]
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,13 @@ class Piece:
 
 def retraining(row: str, column: str, seed: int) -> Piece:
     """The slimmable network behind a cell of Table 2."""
-    system, suffix = column.split("-")
-    sampling = row if suffix == "W" else UNIFORM
+    system = SYSTEMS[COLUMNS.index(column) // 2]
+    sampling = row if column.endswith("W") else UNIFORM
     search_row = row if system == "AOWS" else None
-    return Piece("train", system, seed, search_row, sampling)  # type: ignore[arg-type]
+    return Piece("train", system, seed, search_row, sampling)
 
 
-def standalone(system: Literal["Slim", "OWS"], seed: int) -> tuple[Piece, ...]:
+def standalone(system: System, seed: int) -> tuple[Piece, ...]:
     """The seven networks behind a column of Table 3 (Slim: the original configurations)."""
     return tuple(Piece("alone", system, seed, platform=platform) for platform in PLATFORMS)
 

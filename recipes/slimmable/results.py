@@ -11,11 +11,12 @@ from typing import Any
 
 from sartor.platforms import TARGET_WIDTHS, WEIGHTINGS, weighted_accuracy
 from slimmable import paper
-from slimmable.pieces import COLUMNS, PLATFORMS, Piece, retraining, standalone
+from slimmable.pieces import COLUMNS, PLATFORMS, Piece, System, retraining, standalone
 from slimmable.sizes import SIZES, original_blueprints
 from slimmable.work import read_piece
 
 Values = dict[int, float]  # by seed
+ALONE: tuple[System, ...] = ("Slim", "OWS")  # the columns of Table 3
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,12 @@ class Done:
             found |= (read_piece(self.folder, piece) or {}).get("accuracies", {})
         return found if len(found) == len(PLATFORMS) else None
 
-    def by_seed(self, found: Mapping[int, Any]) -> dict[int, Any]:
-        """What is known, seed by seed."""
-        return {seed: value for seed, value in found.items() if value is not None}
-
 
 def collect(folder: Path, size: str, rows: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
     """All figures of a results folder; what is not done yet is left out."""
     done = Done(folder, size, rows, seeds)
     cells = {row: {column: _cell(done, row, column) for column in COLUMNS} for row in rows}
-    alone = {s: _weighted(done, {seed: standalone(s, seed) for seed in seeds}, "U") for s in ("Slim", "OWS")}  # type: ignore[arg-type]
+    alone = {s: _weighted(done, {seed: standalone(s, seed) for seed in seeds}, "U") for s in ALONE}
     return {
         "recipe": "table2",
         "size": size,
@@ -109,8 +106,10 @@ def _all_accuracies(done: Done) -> dict[str, dict[str, dict[str, float]]]:
     """Accuracy by platform, seed and network."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for seed in done.seeds:
-        groups = {p.name: (p,) for p in (retraining(r, c, seed) for r in done.rows for c in COLUMNS)}
-        groups |= {"alone-slim": standalone("Slim", seed), "alone-ows": standalone("OWS", seed)}  # type: ignore[dict-item]
+        groups: dict[str, tuple[Piece, ...]] = {
+            p.name: (p,) for p in (retraining(r, c, seed) for r in done.rows for c in COLUMNS)
+        }
+        groups |= {"alone-slim": standalone("Slim", seed), "alone-ows": standalone("OWS", seed)}
         for name, pieces in groups.items():
             accuracies = done.accuracies(pieces)
             if accuracies is not None:
@@ -160,11 +159,11 @@ def _costs(done: Done) -> dict[str, dict[str, float | None]]:
     """Mean pictures and seconds: a search, one shared network, and the seven networks trained alone."""
     searches = _search_pieces(done)
     shared = [retraining("U", column, seed) for seed in done.seeds for column in ("Slim-U", "OWS-U")]
-    groups = {
+    groups: dict[str, list[tuple[Piece, ...]]] = {
         "search with OWS": [(p,) for p in searches if p.system == "OWS"],
         "search with AOWS": [(p,) for p in searches if p.system == "AOWS"],
         "one shared network": [(p,) for p in shared],
-        "seven networks alone": [standalone(s, seed) for seed in done.seeds for s in ("Slim", "OWS")],  # type: ignore[arg-type]
+        "seven networks alone": [standalone(s, seed) for seed in done.seeds for s in ALONE],
     }
     return {name: _mean_cost(done, pieces) for name, pieces in groups.items()}
 

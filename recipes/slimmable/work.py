@@ -66,18 +66,21 @@ def do_piece(results: Path, size_name: str, piece: Piece, machine: Machine) -> d
     with RunFolder.create(results / "work" / piece.file, configuration) as folder:
         store = ClockedStore(folder, piece.kind)
         found = _search(setting, store) if piece.kind == "search" else _train(setting, piece, results, store)
-        content = {
-            "piece": piece.name,
-            "seed": piece.seed,
-            "size": size.name,
-            **found,
-            "seconds": round(store.seconds, 2),
-            "cpu_seconds": round(store.cpu_seconds, 2),
-            "device": str(setting.runtime.device),
-        }
-        write_atomically(piece_path(results, piece), (to_json(content) + "\n").encode())
+        text = to_json(
+            {
+                "piece": piece.name,
+                "seed": piece.seed,
+                "size": size.name,
+                **found,
+                "seconds": round(store.seconds, 2),
+                "cpu_seconds": round(store.cpu_seconds, 2),
+                "device": str(setting.runtime.device),
+            }
+        )
+        write_atomically(piece_path(results, piece), (text + "\n").encode())
         if piece.kind != "search":  # what a search observed can be solved anew
             folder.remove_checkpoint(store.checkpoint)
+    content: dict[str, Any] = json.loads(text)
     return content
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,11 +91,11 @@ def test_wrong_requests(rows: list[str], seeds: list[int]) -> None:
         plan(rows, seeds)
 
 
-def test_what_is_done_is_not_done_again_and_needs_come_first(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_done_is_not_done_again_and_needs_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure costs the piece in progress; the next start does the rest, each piece once."""
     started: list[str] = []
 
-    def fake(results, size_name, piece, machine):  # type: ignore[no-untyped-def]
+    def fake(results: Path, size_name: str, piece: Piece, machine: Machine) -> dict[str, Any]:
         if piece.name == "train-ows-U" and len(started) < 6:
             raise SartorError("killed")
         assert all(piece_path(results, need).exists() for need in piece.needs)
@@ -117,7 +119,7 @@ def test_what_is_done_is_not_done_again_and_needs_come_first(tmp_path, monkeypat
     assert progress[-1] == (len(pieces), len(pieces))
 
 
-def test_only_pieces_whose_needs_are_done_are_ready(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_only_pieces_whose_needs_are_done_are_ready(tmp_path: Path) -> None:
     """A retraining waits for its search."""
     pieces = plan(["RS"], [0])
     names = [p.name for p in schedule.ready(pieces, tmp_path)]
