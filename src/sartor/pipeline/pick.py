@@ -40,18 +40,20 @@ def pick(folder: RunFolder, platform: Platform, train: bool = False) -> dict[str
 
 def _train(run: Run, platform: Platform, choice: dict[str, Any]) -> dict[str, Any]:
     """Trains and exports one picked network."""
-    if any(p.name == platform.name for p in run.setting.platforms):
+    if any(p.name.lower() == platform.name.lower() for p in run.setting.platforms):
         raise RequestError(f"platform {platform.name!r} is one of the run's own; give another --name")
     part = f"pick:{platform.name}"
     folder = run.folder
-    kept = folder.payload(part)
-    if kept is not None:
-        if kept["architecture"] != choice["architecture"]:
-            raise RequestError(
-                f"{folder.path}: a network named {platform.name!r} was picked before with other budgets; give another "
-                "--name"
-            )
-        return dict(kept)
+    # Said before training starts, so that what a kill leaves is not taken for another network's.
+    earlier = folder.payload(f"{part}:asked")
+    if earlier is not None and earlier["architecture"] != choice["architecture"]:
+        raise RequestError(
+            f"{folder.path}: a network named {platform.name!r} was picked before with other budgets; give another "
+            "--name"
+        )
+    if folder.done(part):
+        return dict(folder.payload(part))
+    folder.mark_done(f"{part}:asked", {"architecture": choice["architecture"]})
     setting = dataclasses.replace(run.setting, platforms=(platform,))
     blueprint = setting.space.blueprint(choice["architecture"], platform.name)
     fitted = training.fit_alone(setting, {platform.name: blueprint}, lambda name: run.store("pick", name))
