@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sartor import world
 from sartor.errors import RequestError
 
 # mallopt's parameters in glibc's malloc.h.
@@ -53,8 +54,10 @@ def prepare(device: str = "auto", precision: str = "float32", threads: int | Non
     if threads is not None:
         torch.set_num_threads(threads)
     keep_freed_memory()
-    chosen = "cuda" if device == "auto" and torch.cuda.is_available() else device
-    return Runtime(torch.device("cpu" if chosen == "auto" else chosen), precision)
+    if device == "cpu" or not torch.cuda.is_available():
+        return Runtime(torch.device("cpu"), precision)
+    torch.cuda.set_device(world.local_rank())
+    return Runtime(torch.device("cuda", world.local_rank()), precision)
 
 
 def keep_freed_memory() -> bool:

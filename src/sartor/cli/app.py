@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -162,11 +163,19 @@ def main(tokens: Sequence[str] | None = None) -> None:
 def _run_stages(
     job: Path, stages: Sequence[str], out: Path | None, overrides: list[str] | None, common: Common
 ) -> None:
+    if int(os.environ.get("RANK", "0")) > 0:
+        _assist(job, stages, out, overrides)
+        return
     with _open(job, out, overrides, common) as folder, error_log(folder.path):
         with results_only():
+            from sartor import world
             from sartor.pipeline import run_job
 
+            world.join()
+            world.wait()  # the folder is there
+            world.wait()  # the others have what they need of it
             result = run_job(folder, stages)
+            world.leave()
         document = {"folder": str(folder.path), **result}
         if common.json:
             print_json(document)
@@ -174,6 +183,22 @@ def _run_stages(
             from sartor.cli import tables
 
             tables.print_result(document)
+
+
+def _assist(job: Path, stages: Sequence[str], out: Path | None, overrides: list[str] | None) -> None:
+    """What the other processes of a launcher do: take every training step, and leave no trace."""
+    from sartor import world
+    from sartor.config import load_job
+    from sartor.pipeline import run_job
+    from sartor.run.follower import follow
+
+    leader = job if job.is_dir() else out or Path("runs") / load_job(job, overrides or []).name
+    world.join()
+    world.wait()
+    with follow(leader) as folder:
+        world.wait()
+        run_job(folder, [stage for stage in stages if stage in ("search", "train")])
+    world.leave()
 
 
 def _open(job: Path, out: Path | None, overrides: list[str] | None, common: Common) -> Any:

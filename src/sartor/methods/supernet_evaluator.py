@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from sartor import world
 from sartor.elastic.supernet import Supernet
 from sartor.methods.evaluator import SCORING_COST, TRAINING_COST, History
 from sartor.runtime import Runtime
@@ -71,7 +72,7 @@ class SupernetEvaluator:
         self.learning_rate = learning_rate(self.settings, self.progress * self.settings.epochs)
         self.optimiser.step(self.learning_rate)
         self.updates += 1
-        self._spend(len(passes) * len(x), TRAINING_COST)
+        self._spend(len(passes) * self.weight_stream.batch_size, TRAINING_COST)
         return losses
 
     @torch.no_grad()
@@ -88,9 +89,11 @@ class SupernetEvaluator:
             logits = logits[-1] if isinstance(logits, tuple) else logits
             losses[i] = float(F.cross_entropy(logits.float(), y))
             qualities[i] = float((logits.argmax(dim=1) == y).double().mean())
-            self.history.add(selection, losses[i], qualities[i])
+        losses, qualities = world.average(losses), world.average(qualities)
+        for selection, loss, quality in zip(selections, losses, qualities, strict=True):
+            self.history.add(selection, loss, quality)
         self.scorings += 1
-        self._spend(len(selections) * len(x), SCORING_COST)
+        self._spend(len(selections) * self.policy_stream.batch_size, SCORING_COST)
         return losses, qualities
 
     def _spend(self, images: int, unit: int) -> None:

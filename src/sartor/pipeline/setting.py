@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from torch import Tensor
 
+from sartor import world
 from sartor.data import (
     Augmentation,
     BatchStream,
@@ -93,6 +94,8 @@ class Setting:
             self.normalisation,
             seed,
             self.runtime.device,
+            rank=world.rank(),
+            world_size=world.size(),
         )
 
     def calibration_batches(self) -> Iterator[Tensor]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sartor import world
 from sartor.elastic.bank import WeightBank
 from sartor.elastic.layers import Extent
 from sartor.train.settings import OptimiserSettings
@@ -70,6 +71,7 @@ class PrefixSGD:
                 views.append((parameter[region], parameter.grad[region], self.momentum[parameter][region]))
         if views:
             weights, gradients, buffers = (list(column) for column in zip(*views, strict=True))
+            world.average_(gradients)
             self._update(weights, gradients, buffers, rate)
         self._clear(extents)
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sartor import world
 from sartor.train.passes import Pass
 
 # Runs the shared weights: (pictures, selection, whether to drop features) -> logits, or a tuple with one per exit.
@@ -40,13 +41,13 @@ class PassRunner:
 
         A pass without a teacher learns the labels; one with a teacher the teacher's softmax at temperature 1,
         hard labels unused (US-Nets, in-place distillation). Losses are means over the batch, taken before the
-        update, with the statistics of the batch.
+        update, with the statistics of the batch; over several processes they are averaged.
         """
         size = self.micro_batch or len(x)
         observed = torch.zeros(len(passes), dtype=torch.float64)
         for piece, labels in zip(torch.split(x, size), torch.split(y, size), strict=True):
             observed += self._piece(piece, labels, passes, share=len(piece) / len(x)).cpu()
-        values = observed.numpy()
+        values = world.average(observed.numpy())
         for i, p in enumerate(passes):
             if not p.observe:
                 values[i] = np.nan
