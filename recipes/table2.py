@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sartor.environment import describe
 from sartor.errors import SartorError
-from sartor.run import RunFolder
+from sartor.run import ENVIRONMENT, RunFolder
 from sartor.storage import to_json, write_atomically
 from slimmable.figures import draw
 from slimmable.markdown import document
@@ -36,26 +35,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     table3_seeds = given.seeds if given.table3_seeds is None else given.table3_seeds
     try:
         pieces = plan(given.rows, given.seeds, table3_seeds)
-        with RunFolder.create(given.out, {"recipe": "table2", "size": SIZES[given.size].to_json()}):
+        with RunFolder.create(given.out, {"recipe": "table2", "size": SIZES[given.size].to_json()}) as folder:
             if not given.tables_only:
                 run(pieces, given.out, given.size, machine, given.workers, _report)
-            write_results(given)
+            write_results(given, sorted({*given.seeds, *table3_seeds}), folder.read_json(ENVIRONMENT))
     except SartorError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def write_results(given: argparse.Namespace) -> None:
+def write_results(given: argparse.Namespace, seeds: Sequence[int], environment: dict[str, Any]) -> None:
     """results.json, tables.md and the pictures, of what is done; with ``--publish`` also beside the recipes."""
-    found = {**collect(given.out, given.size, given.rows, given.seeds), "environment": describe(gpu=False)}
-    folders = [given.out, *([PUBLISHED] if given.publish else [])]
-    for folder in folders:
-        prefix = "" if folder == given.out else f"table2_{given.size}_"
-        write_atomically(folder / f"{prefix}results.json", (to_json(found, indent=None) + "\n").encode())
-        write_atomically(folder / f"{prefix}tables.md", document(found).encode())
-        draw(found, folder, prefix)
+    found = {**collect(given.out, given.size, given.rows, seeds), "environment": environment}
+    _write(found, given.out, "")
+    if given.publish:
+        _write(found, PUBLISHED, f"table2_{given.size}_")
     print(document(found))
+
+
+def _write(found: dict[str, Any], folder: Path, prefix: str) -> None:
+    write_atomically(folder / f"{prefix}results.json", (to_json(found, indent=1) + "\n").encode())
+    write_atomically(folder / f"{prefix}tables.md", document(found).encode())
+    draw(found, folder, prefix)
 
 
 def _report(piece: Piece, found: dict[str, Any], done: int, total: int) -> None:

@@ -89,7 +89,7 @@ def _gain(row: str, column: str, values: Values, base: Values) -> dict[str, Any]
     return summary({seed: values[seed] - base[seed] for seed in values if seed in base}, published)
 
 
-def _table3_gain(alone: Mapping[str, Values]) -> dict[str, Any]:
+def _table3_gain(alone: Mapping[System, Values]) -> dict[str, Any]:
     both = {seed: alone["OWS"][seed] - alone["Slim"][seed] for seed in alone["OWS"] if seed in alone["Slim"]}
     return summary(both, paper.TABLE3["OWS"] - paper.TABLE3["Slim"])
 
