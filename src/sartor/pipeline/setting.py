@@ -121,5 +121,7 @@ class Setting:
             yield from self._ordered(self.pictures.test, self.index_sets.test, self.evaluation_batch)
 
     def _ordered(self, pictures: ImageSet, indices: Indices, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        if not len(indices):
+            return iter(())
         images = self.train_pixels if pictures is self.pictures.train else pictures.images
         return ordered_batches(images, pictures.labels, indices, size, self.normalisation, self.runtime.device)
