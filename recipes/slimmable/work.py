@@ -15,7 +15,7 @@ import numpy as np
 from sartor.blueprint import Blueprint
 from sartor.data import Augmentation, Pictures, make_index_sets
 from sartor.methods.ows import OWS
-from sartor.pipeline.search import describe_choice, search
+from sartor.pipeline.search import search
 from sartor.pipeline.setting import Setting
 from sartor.pipeline.store import FolderStore
 from sartor.pipeline.training import fit, fit_alone
@@ -129,7 +129,7 @@ def _search(setting: Setting, store: ClockedStore) -> dict[str, Any]:
     searched = search(setting, store)
     assert isinstance(searched.method, OWS)
     return {
-        "choices": {name: describe_choice(choice) for name, choice in searched.choices.items()},
+        "choices": {name: choice.to_dict() for name, choice in searched.choices.items()},
         "images": searched.images,
         "tables": searched.method.tables(),
         "sampled_macs": _sampled_macs(setting, searched.method),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sartor import mrf
+from sartor.costs.analytic import ANALYTIC_COSTS
 from sartor.costs.factors import Factor, FactorCost
 from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.methods.evaluator import Evaluator
@@ -32,6 +33,20 @@ class Choice:
     gap: float = 0.0
     exit: int | None = None
     notes: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, with every analytic cost."""
+        space, row = self.architecture.space, np.array([self.architecture.row])
+        costs = {name: int(space.cost(name, exit=self.exit)(row)[0]) for name in ANALYTIC_COSTS}
+        return {
+            "architecture": self.architecture.values,
+            "costs": {**costs, **{k: v for k, v in self.costs.items() if k not in costs}},
+            "predicted_loss": self.score,
+            "multiplier": self.multiplier,
+            "gap": self.gap,
+            "exit": self.exit,
+            "notes": list(self.notes),
+        }
 
 
 class Method(ABC):

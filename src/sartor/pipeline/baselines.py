@@ -8,7 +8,7 @@ from typing import Any
 
 from sartor.blueprint import Blueprint
 from sartor.errors import InfeasibleBudgetError, RequestError
-from sartor.pipeline.search import describe_choice, search
+from sartor.pipeline.search import search
 from sartor.pipeline.setting import Setting
 from sartor.pipeline.training import Fitted, OpenStore, fit, fit_alone, weighted
 from sartor.platforms import Platform
@@ -96,7 +96,7 @@ def _random(
 ) -> tuple[Fitted, Mapping[str, Blueprint], dict[str, Any]]:
     searched = search(setting, open_store("search"), "random")
     blueprints = {name: choice.architecture.blueprint for name, choice in searched.choices.items()}
-    details = {n: {"architecture": describe_choice(c)["architecture"]} for n, c in searched.choices.items()}
+    details = {n: {"architecture": c.to_dict()["architecture"]} for n, c in searched.choices.items()}
     fitted = fit(setting, blueprints, open_store)
     return Fitted(fitted.networks, fitted.accuracies, fitted.images + searched.images), blueprints, details
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
+from sartor import spaces
+from sartor.config import Job
 from sartor.errors import RequestError
-from sartor.pipeline import exporting, training
-from sartor.pipeline.search import describe_choice
-from sartor.pipeline.stages import METHOD_STATE, Run
+from sartor.methods.method import Method
+from sartor.methods.registry import method_class
 from sartor.platforms import Platform
-from sartor.run import RunFolder
+from sartor.run import METHOD, RunFolder
 
 
 def pick(folder: RunFolder, platform: Platform, train: bool = False) -> dict[str, Any]:
@@ -25,57 +25,23 @@ def pick(folder: RunFolder, platform: Platform, train: bool = False) -> dict[str
     """
     if not folder.done("search"):
         raise RequestError(f"{folder.path}: the search is not done yet; finish it with sartor search {folder.path}")
-    run = Run(folder)
-    method = run.setting.method()
-    state = folder.read_checkpoint(METHOD_STATE)
-    if state is None:
-        raise RequestError(
-            f"{folder.path}: checkpoints/{METHOD_STATE}.pt is missing, so the search cannot be solved anew"
-        )
-    method.load_state_dict(state["method"])
-    choice = describe_choice(method.choose(platform))
+    choice = _finished_method(folder).choose(platform).to_dict()
     found: dict[str, Any] = {"name": platform.name, "budgets": dict(platform.budgets), **choice}
-    return {**found, **_train(run, platform, choice)} if train else found
+    if not train:
+        return found
+    from sartor.pipeline.picked import train_picked  # needs torch, which solving does not
+
+    return {**found, **train_picked(folder, platform, choice)}
 
 
-def _train(run: Run, platform: Platform, choice: dict[str, Any]) -> dict[str, Any]:
-    """Trains and exports one picked network."""
-    if any(p.name.lower() == platform.name.lower() for p in run.setting.platforms):
-        raise RequestError(f"platform {platform.name!r} is one of the run's own; give another --name")
-    part = f"pick:{platform.name}"
-    folder = run.folder
-    # Said before training starts, so that what a kill leaves is not taken for another network's.
-    earlier = folder.payload(f"{part}:asked")
-    if earlier is not None and earlier["architecture"] != choice["architecture"]:
-        raise RequestError(
-            f"{folder.path}: a network named {platform.name!r} was picked before with other budgets; give another "
-            "--name"
-        )
-    if folder.done(part):
-        return dict(folder.payload(part))
-    folder.mark_done(f"{part}:asked", {"architecture": choice["architecture"]})
-    setting = dataclasses.replace(run.setting, platforms=(platform,))
-    blueprint = setting.space.blueprint(choice["architecture"], platform.name)
-    fitted = training.fit_alone(setting, {platform.name: blueprint}, lambda name: run.store("pick", name))
-    network = fitted.networks[platform.name]
-    weights, onnx = f"platforms/{platform.name}.safetensors", f"platforms/{platform.name}.onnx"
-    training.save_weights(network, folder.file(weights), {"space": setting.space.name, "platform": platform.name})
-    card = exporting.model_card(setting, platform.name, platform.budgets, choice["costs"], choice["architecture"])
-    export = run.job.export
-    proof = exporting.export_network(
-        setting,
-        network,
-        card,
-        folder.file(onnx),
-        pictures=export.verification_pictures,
-        repeats=export.latency_repeats,
-    )
-    payload = {
-        "architecture": choice["architecture"],
-        **fitted.accuracies[platform.name],
-        "weights": weights,
-        "onnx": onnx,
-        **proof,
-    }
-    folder.mark_done(part, payload)
-    return payload
+def _finished_method(folder: RunFolder) -> Method:
+    """The method as the search left it; neither pictures nor weights are needed."""
+    state = folder.read_json(METHOD)
+    if state is None:
+        raise RequestError(f"{folder.path}: {METHOD} is missing, so the search cannot be solved anew")
+    job = Job.from_resolved(folder.configuration)
+    kept = folder.payload("search")["space"]
+    space = spaces.create(kept["name"], **kept["options"])
+    method = method_class(job.method.name)(space, job.platforms, job.method.settings, job.seed)
+    method.load_state_dict(state)
+    return method

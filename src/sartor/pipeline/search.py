@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -97,19 +95,3 @@ def _cloud_batch(setting: Setting) -> tuple[torch.Tensor, torch.Tensor]:
         stream = setting.stream(setting.search, setting.index_sets.weights, "cloud")
         return stream.batch(0)
     return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
-
-
-def describe_choice(choice: Choice) -> dict[str, Any]:
-    """A choice as plain data."""
-    row = np.array([choice.architecture.row])
-    space = choice.architecture.space
-    costs = {name: int(space.cost(name, exit=choice.exit)(row)[0]) for name in ANALYTIC_COSTS}
-    return {
-        "architecture": json.loads(json.dumps(choice.architecture.values)),
-        "costs": {**costs, **{k: v for k, v in choice.costs.items() if k not in costs}},
-        "predicted_loss": choice.score,
-        "multiplier": choice.multiplier,
-        "gap": choice.gap,
-        "exit": choice.exit,
-        "notes": list(choice.notes),
-    }

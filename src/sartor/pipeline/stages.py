@@ -13,12 +13,11 @@ from sartor.pipeline import exporting, training
 from sartor.pipeline.baselines import run_baseline
 from sartor.pipeline.resolve import make_setting
 from sartor.pipeline.result import assemble
-from sartor.pipeline.search import describe_choice, random_cloud, search
+from sartor.pipeline.search import random_cloud, search
 from sartor.pipeline.store import FolderStore
-from sartor.run import RESULT, RunFolder
+from sartor.run import METHOD, RESULT, RunFolder
 
 STAGES = ("search", "train", "export", "report")
-METHOD_STATE = "method"
 
 
 class Run:
@@ -54,10 +53,11 @@ class Run:
             store = FolderStore(self.folder, "search", advance, self.job.checkpoint_seconds)
             searched = search(self.setting, store)
         # What re-solving for another budget needs, without the supernet's weights.
-        self.folder.write_checkpoint(METHOD_STATE, {"method": searched.method.state_dict()})
+        self.folder.write_json(METHOD, searched.method.state_dict())
         cloud = random_cloud(self.setting, searched.supernet)
-        choices = {name: describe_choice(choice) for name, choice in searched.choices.items()}
-        return {"choices": choices, "images": searched.images, "cloud": cloud, "warnings": []}
+        choices = {name: choice.to_dict() for name, choice in searched.choices.items()}
+        space = {"name": self.setting.space.name, "options": self.setting.space.options}
+        return {"choices": choices, "images": searched.images, "cloud": cloud, "space": space, "warnings": []}
 
     def _train(self) -> dict[str, Any]:
         blueprints = self._blueprints()

@@ -1,7 +1,7 @@
 """The run folder: the folder is the state."""
 
 from sartor.run.differences import FREE_KEYS, differences
-from sartor.run.folder import CONFIG, ENVIRONMENT, ERROR_LOG, INDEX_SETS, METRICS, RESULT, STAGES, RunFolder
+from sartor.run.folder import CONFIG, ENVIRONMENT, ERROR_LOG, INDEX_SETS, METHOD, METRICS, RESULT, STAGES, RunFolder
 
 __all__ = [
     "CONFIG",
@@ -9,6 +9,7 @@ __all__ = [
     "ERROR_LOG",
     "FREE_KEYS",
     "INDEX_SETS",
+    "METHOD",
     "METRICS",
     "RESULT",
     "STAGES",

@@ -35,11 +35,12 @@ from sartor.storage import PARTIAL, storage_errors, to_json, write_atomically
 
 FORMAT_VERSION = 1
 
-CONFIG, ENVIRONMENT, STAGES, METRICS, RESULT, INDEX_SETS, ERROR_LOG = (
+CONFIG, ENVIRONMENT, STAGES, METRICS, METHOD, RESULT, INDEX_SETS, ERROR_LOG = (
     "config.json",
     "environment.json",
     "stages.json",
     "metrics.jsonl",
+    "method.json",
     "result.json",
     "index_sets.json",
     "error.log",
