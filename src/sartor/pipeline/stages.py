@@ -69,7 +69,8 @@ class Run:
             training.save_weights(network, self.folder.file(path), card)
             platforms[name] = {**fitted.accuracies[name], "weights": path}
         slimmable = self._save_shared(fitted)
-        baselines, baseline_images, warnings = self._run_baselines(blueprints)
+        with self.folder.clock("baselines"):
+            baselines, baseline_images, warnings = self._run_baselines(blueprints)
         return {
             "platforms": platforms,
             "weighted_accuracy": training.weighted(self.setting, fitted.accuracies),

@@ -134,6 +134,7 @@ class _ResultOptional(TypedDict, total=False):
     slimmable: Slimmable | None
     search_seconds: float | None
     train_seconds: float | None
+    baseline_seconds: float | None
     images_trained: dict[str, int]  # search, training, baselines
     environment: dict[str, Any]
     configuration: dict[str, Any]
