@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from sartor import spaces
+from sartor.decisions import Decision, Rule, Template
 from sartor.errors import RequestError
 from sartor.layers import Stack
-from sartor.space import Decision, Rule, SearchSpace, Template
+from sartor.space import SearchSpace
 from sartor.testing import small_space
 
 

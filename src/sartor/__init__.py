@@ -16,10 +16,11 @@ from sartor.errors import InfeasibleBudgetError, RequestError, SartorError
 
 if TYPE_CHECKING:
     from sartor import spaces
+    from sartor.decisions import Decision
     from sartor.elastic import SlimmableNetwork
     from sartor.pipeline.api import search
     from sartor.platforms import Platform
-    from sartor.space import Architecture, Decision, SearchSpace
+    from sartor.space import Architecture, SearchSpace
     from sartor.spaces.references import reference
 
 __version__ = "0.1.0"
@@ -40,7 +41,7 @@ __all__ = [
 
 _LAZY = {
     "Architecture": "sartor.space",
-    "Decision": "sartor.space",
+    "Decision": "sartor.decisions",
     "SearchSpace": "sartor.space",
     "Platform": "sartor.platforms",
     "SlimmableNetwork": "sartor.elastic",

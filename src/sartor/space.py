@@ -1,4 +1,4 @@
-"""What can be chosen: decisions, rules, architectures, exact counts and uniform samples."""
+"""What can be chosen: a space of architectures, its exact counts and its uniform samples."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sartor.blueprint import Block, Blueprint, Join
+from sartor.blueprint import Block, Blueprint
 from sartor.costs.factors import Factor, FactorCost
+from sartor.decisions import Decision, Rule, Template, tabulate_rule
 from sartor.errors import RequestError
 from sartor.layers import Stack
 from sartor.memory import PICTURES
@@ -22,54 +23,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sartor.elastic.supernet import Supernet
-
-MAX_RULE_CELLS = 1_000_000
-
-
-@dataclass(frozen=True)
-class Decision:
-    """One categorical choice.
-
-    ``kind`` is ``"width"`` (ascending options, a prefix of channels, never mixed) or ``"op"`` (may be mixed).
-    With ``when = (parent, options)`` the decision matters only while the decision ``parent`` takes one of those
-    option values; otherwise it is inert.
-    """
-
-    name: str
-    options: tuple[Any, ...]
-    kind: Literal["width", "op"] = "op"
-    when: tuple[str, tuple[Any, ...]] | None = None
-
-    def __post_init__(self) -> None:
-        if not self.options or len(set(self.options)) != len(self.options):
-            raise ValueError(f"decision {self.name!r} needs distinct options, got {self.options}")
-        if self.kind == "width" and list(self.options) != sorted(self.options):
-            raise ValueError(f"decision {self.name!r} is a width: its options must ascend, got {self.options}")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A condition on a few decisions; ``allowed`` takes their option values in the order of ``scope``."""
-
-    scope: tuple[str, ...]
-    allowed: Callable[..., bool]
-
-
-@dataclass(frozen=True)
-class Template:
-    """How a part of the network follows from a few decisions.
-
-    ``resolve`` takes the option values of ``scope`` and returns a stack, which may be empty. ``inputs`` names
-    templates (none: the template before it, or the pictures); ``stage`` is the first exit that needs this part.
-    """
-
-    name: str
-    scope: tuple[str, ...]
-    resolve: Callable[..., Stack]
-    inputs: tuple[str, ...] = ()
-    join: Join = "single"
-    stage: int = 0
-    is_exit: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +107,7 @@ class SearchSpace:
         default = ([0] * len(self.sizes), [n - 1 for n in self.sizes]) if all_widths else (None, None)
         self._smallest = smallest if smallest is not None else default[0]
         self._largest = largest if largest is not None else default[1]
-        self.rules = tuple(self._tabulate_rule(rule) for rule in rules)
+        self.rules = tuple(tabulate_rule(rule, self.decisions) for rule in rules)
         self._stacks: dict[tuple[str, tuple[Any, ...]], Stack] = {}
         self._costs: dict[tuple[Any, ...], FactorCost] = {}
         self._check()
@@ -332,19 +285,6 @@ class SearchSpace:
         return Block(template.name, self.inputs(position), stack, template.join, template.stage, template.is_exit)
 
     # ------------------------------------------------------------------ rules
-
-    def _tabulate_rule(self, rule: Rule) -> Factor:
-        conditional = [n for n in rule.scope if self.decisions[self.index[n]].when is not None]
-        if conditional:
-            raise ValueError(f"a rule may not read decisions that can be inert: {', '.join(conditional)}")
-        names = sorted(rule.scope, key=self.index.__getitem__)
-        order = [names.index(n) for n in rule.scope]
-        options = [self.decisions[self.index[n]].options for n in names]
-        shape = [len(o) for o in options]
-        if math.prod(shape) > MAX_RULE_CELLS:
-            raise ValueError(f"the rule over {', '.join(names)} has more than {MAX_RULE_CELLS:,} cells")
-        allowed = [bool(rule.allowed(*[values[i] for i in order])) for values in itertools.product(*options)]
-        return Factor(tuple(self.index[n] for n in names), np.asarray(allowed).reshape(shape))
 
     def _canonical_rules(self) -> Iterable[Factor]:
         """For every decision that can be inert: where it is, only option 0 counts."""

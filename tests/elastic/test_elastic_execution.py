@@ -12,12 +12,13 @@ from torch import Tensor
 
 from sartor import spaces
 from sartor.blueprint import Block, Join
+from sartor.decisions import Decision, Template
 from sartor.elastic.bank import WeightBank
 from sartor.elastic.execution import Dropout, run_blocks, run_body, run_mixture
 from sartor.elastic.supernet import Supernet
 from sartor.layers import Layer, Node, Stack
 from sartor.network import GraphNetwork, build, build_body
-from sartor.space import Decision, SearchSpace, Template
+from sartor.space import SearchSpace
 from sartor.testing import counted_macs, small_space
 
 START = Stack(4, 6)

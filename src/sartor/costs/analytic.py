@@ -17,7 +17,8 @@ from sartor.layers import walk_layers
 from sartor.memory import BYTES_PER_ELEMENT, PICTURES, Wiring, block_peak_elements, live_tensors, makers
 
 if TYPE_CHECKING:
-    from sartor.space import SearchSpace, Template
+    from sartor.decisions import Template
+    from sartor.space import SearchSpace
 
 ANALYTIC_COSTS = ("macs", "params", "peak_memory_bytes")
 

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from sartor.decisions import Decision, Template
 from sartor.layers import Stack
-from sartor.space import Decision, SearchSpace, Template
+from sartor.space import SearchSpace
 
 FULL_CHANNELS = (128, 768, 768, 768, 256, 1536, 1024)
 

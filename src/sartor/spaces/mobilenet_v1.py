@@ -18,9 +18,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from sartor.decisions import Decision, Template
 from sartor.errors import RequestError
 from sartor.layers import Stack
-from sartor.space import Decision, SearchSpace, Template
+from sartor.space import SearchSpace
 
 BASE_WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 STRIDES = {

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from functools import cache
 
 from sartor import spaces
+from sartor.decisions import Decision, Rule, Template
 from sartor.layers import Stack
-from sartor.space import Decision, Rule, SearchSpace, Template
+from sartor.space import SearchSpace
 
 
 def space_names() -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sartor.decisions import Decision, Template
 from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.layers import Stack
 from sartor.methods.evaluator import TableEvaluator
@@ -23,7 +24,7 @@ from sartor.methods.method import Choice, Method, check_reachable
 from sartor.methods.supernet_evaluator import SupernetEvaluator
 from sartor.platforms import Platform
 from sartor.runtime import Runtime
-from sartor.space import Decision, SearchSpace, Template
+from sartor.space import SearchSpace
 from sartor.testing.examples import ruled
 from sartor.train.loop import State, run_until
 from sartor.train.passes import Pass
