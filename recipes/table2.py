@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SartorError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoints", file=sys.stderr)
+        return 130
     return 0
 
 

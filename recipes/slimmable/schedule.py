@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -31,7 +34,8 @@ def run(pieces: Sequence[Piece], results: Path, size_name: str, machine: Machine
             report(piece, do_piece(results, size_name, piece, machine), done, len(pieces))
         return
     # Spawned, not forked: a fork of a process that has run torch may hang.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_end_with, initargs=(os.getpid(),)) as pool:
         running: dict[Future[dict[str, Any]], Piece] = {}
         while todo or running:
             for piece in ready(todo, results)[: workers - len(running)]:
@@ -45,6 +49,17 @@ def run(pieces: Sequence[Piece], results: Path, size_name: str, machine: Machine
 def ready(todo: Sequence[Piece], results: Path) -> list[Piece]:
     """The pieces whose needs are done, in the order of the plan."""
     return [piece for piece in todo if all(piece_path(results, need).exists() for need in piece.needs)]
+
+
+def _end_with(parent: int) -> None:
+    """Ends this worker when the command is gone: killed, it would leave workers that hold their pieces' folders."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _result(future: Future[dict[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +129,32 @@ def test_a_piece_of_another_size_is_not_continued(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(work.SIZES, "smoke", other)
     with pytest.raises(RequestError, match="another configuration"):
         work.do_piece(tmp_path, "smoke", SEARCH, MACHINE)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are killed by SIGKILL, which this system lacks")
+def test_the_command_killed_leaves_no_workers_and_goes_on(tmp_path: Path) -> None:
+    """SIGKILL on the command: its workers end too, and started again it finishes."""
+    recipe = Path(work.__file__).parents[1] / "table2.py"
+    options = ["--size", "smoke", "--rows", "U", "--table3-seeds", "--workers", "2", "--out", str(tmp_path / "out")]
+    command = [sys.executable, str(recipe), *options]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    first.stdout.readline()  # one piece is done
+    workers = _children(first.pid)
+    first.kill()
+    first.wait()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert workers and not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert table2.main([*options, "--workers", "1"]) == 0
+    assert len(list((tmp_path / "out" / "pieces").iterdir())) == 5
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that a process started."""
+    tasks = Path(f"/proc/{pid}/task/{pid}/children")
+    if not tasks.exists():
+        pytest.skip("the system does not list the children of a process")
+    return [int(child) for child in tasks.read_text().split()]
