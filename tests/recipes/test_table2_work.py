@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import table2
 from sartor.errors import RequestError
 from sartor.platforms import WEIGHTINGS
 from slimmable import work
