@@ -36,10 +36,14 @@ def test_a_missing_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_auto_takes_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``auto`` is the GPU where torch finds one, and ``cpu`` stays the CPU."""
+    """``auto`` is the GPU where torch finds one, this process's own of several; ``cpu`` stays the CPU."""
+    chosen: list[int] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert prepare("auto").device.type == "cuda"
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert prepare("auto").device == prepare("cuda").device == torch.device("cuda", 3)
     assert prepare("cpu").device.type == "cpu"
+    assert chosen == [3, 3]
 
 
 def test_threads_are_set_only_on_request() -> None:

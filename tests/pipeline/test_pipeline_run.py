@@ -12,16 +12,18 @@ import pipeline_jobs
 import pytest
 import torch
 
-from sartor import spaces
 from sartor.data import load, make_index_sets, ordered_batches
 from sartor.data.normalise import Normalisation
 from sartor.elastic import SlimmableNetwork
-from sartor.errors import RequestError
+from sartor.errors import InfeasibleBudgetError, RequestError, VerificationError
 from sartor.evaluate import evaluate
 from sartor.export.session import open_session
 from sartor.pipeline.training import load_weights
 from sartor.report import schema
 from sartor.run import ENVIRONMENT, RunFolder
+
+# The gradient of a prefix is a strided view on purpose (see sartor.elastic.layers).
+pytestmark = pytest.mark.filterwarnings("ignore:grad and param do not obey the gradient layout")
 
 PLATFORM_KEYS = {
     *("name", "weight", "budgets", "costs", "params", "architecture", "val_accuracy", "test_accuracy", "weights"),
@@ -34,12 +36,8 @@ RESULT_KEYS = {
 NAMES = ("watch", "phone", "tablet")
 
 
-def space() -> Any:
-    return spaces.create("mobilenet_v1", num_classes=10, image_size=8, in_channels=1, multiplier=0.25, divisor=4)
-
-
 def blueprint(platform: dict[str, Any]) -> Any:
-    return space().blueprint(platform["architecture"], platform["name"])
+    return pipeline_jobs.digits_space().blueprint(platform["architecture"], platform["name"])
 
 
 # ---------------------------------------------------------------- the result
@@ -73,8 +71,11 @@ def test_budgets_and_costs(result: dict[str, Any]) -> None:
 def test_what_was_searched_is_described(result: dict[str, Any]) -> None:
     """The space's exact size, its decisions, and where the pictures went."""
     described = result["space"]
-    assert (described["name"], described["cardinality"]) == ("mobilenet_v1", str(space().cardinality))
-    assert [d["name"] for d in described["decisions"]] == [d.name for d in space().decisions]
+    assert (described["name"], described["cardinality"]) == (
+        "mobilenet_v1",
+        str(pipeline_jobs.digits_space().cardinality),
+    )
+    assert [d["name"] for d in described["decisions"]] == [d.name for d in pipeline_jobs.digits_space().decisions]
     assert result["data"]["counts"] == {"weights": 180, "policy": 0, "selection": 60, "test": 359}
     assert (result["method"], result["seed"], result["name"]) == ("ows", 0, "tiny")
 
@@ -111,7 +112,7 @@ def test_the_uniform_baseline_is_the_widest_that_fits(result: dict[str, Any]) ->
     """One fraction for all layers; a little wider would break a budget of its platform."""
     uniform = result["baselines"][0]
     for ours, theirs in zip(result["platforms"], uniform["platforms"], strict=True):
-        made = space()
+        made = pipeline_jobs.digits_space()
         assert theirs["architecture"] == made.uniform(theirs["width"])
         costs = made.blueprint(theirs["architecture"])
         assert theirs["costs"]["macs"] == costs.macs
@@ -243,7 +244,7 @@ def test_stages_one_by_one_are_the_whole(finished: Path, result: dict[str, Any],
 def test_a_baseline_that_cannot_fit_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no uniform width meets a budget, the run goes on and says so."""
     monkeypatch.setattr("sartor.pipeline.baselines._WIDTH_STEP", 0.5)  # nothing narrower than half is tried
-    smallest = int(space().cost("macs")(np.array([space().smallest.row]))[0])
+    smallest = int(pipeline_jobs.digits_space().cost("macs")(np.array([pipeline_jobs.digits_space().smallest.row]))[0])
     changes: dict[str, Any] = {
         "platforms": [{"name": "only", "macs": smallest}],
         "search": {"epochs": 0.2},
@@ -258,12 +259,18 @@ def test_a_baseline_that_cannot_fit_is_a_warning(tmp_path: Path, monkeypatch: py
     assert result["platforms"][0]["costs"]["macs"] == smallest and result["cloud"] == []
 
 
+def test_budgets_that_exclude_one_another(tmp_path: Path) -> None:
+    """Budgets of which each could be met alone, but not all, are refused before anything is trained."""
+    platform = {"name": "watch", "macs": "900k", "params": "3k", "peak_memory_bytes": 400}
+    with pytest.raises(InfeasibleBudgetError, match=r"'watch'.*peak_memory_bytes"):
+        pipeline_jobs.run(tmp_path / "run", platforms=[platform])
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
 def test_an_export_that_disagrees_stops_the_run(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A shared file whose outputs are not those of the single files is refused, and the export is not done."""
-    from sartor.errors import VerificationError
-
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)
     stages = json.loads((copy / "stages.json").read_text())
