@@ -1,8 +1,26 @@
 """Tables 2 and 3: six weightings x Slim, OWS, AOWS x uniform and weighted sampling, and every network alone.
 
     python recipes/table2.py --size cpu --rows U RS --seeds 0 1 --table3-seeds 0 --workers 2 --out runs/table2-cpu
+    python recipes/table2.py --size full --device cuda --workers 4 --seeds 0 1 2 --out runs/table2
+    python recipes/table2.py --size smoke --workers 2 --out runs/table2-smoke
 
 The results folder is the state: killed, the same command goes on; with more rows or seeds it adds what is missing.
+``--publish`` also writes tables and pictures into recipes/results, from which overview.py makes the README's table.
+
+Sizes (slimmable/sizes.py holds every number):
+  full   the paper's: CIFAR-100 at 32 x 32, 14 levels of width from 0.2 to 1.5, seven targets; search 50 epochs at
+         rate 0.1, batch 128, k = 1, AOWS warm-up 10 epochs; final training 300 epochs, rate 0.1 x 0.985 per epoch,
+         Nesterov 0.9, decay 5e-4, dropout 0.6 in the largest network only. Not stated by the paper and ours: momentum
+         0.9 and decay 1e-5 of the search (AOWS code), temperature knots, pad-and-crop and flip, k = 1 in the final
+         training, no distillation there. Not run yet: it needs a GPU.
+  cpu    20 classes at 16 x 16 pixels, quarter widths, 7 epochs of search with k = 3, 10 of final training; all
+         deviations with their reasons stand beside its numbers. On two CPU cores about an hour of CPU time for rows U
+         and RS with two seeds and Table 3 with one.
+  smoke  every step once on the built-in digits, a minute; its figures mean nothing.
+
+All training pictures teach and the 10,000 (cpu: 2,000) test pictures judge, as in the paper; nothing is selected on
+them. One configuration per batch is drawn (the AOWS code: one per picture), loss tables by ridge regression and the
+exact solver: sartor's defaults, see sartor.methods.ows.
 """
 
 from __future__ import annotations
@@ -14,7 +32,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sartor.errors import SartorError
+from sartor.errors import RequestError, SartorError
 from sartor.run import ENVIRONMENT, RunFolder
 from sartor.storage import to_json, write_atomically
 from slimmable.figures import draw
@@ -33,12 +51,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     machine = Machine(given.device, given.precision, given.threads, given.data)
     table3_seeds = given.seeds if given.table3_seeds is None else given.table3_seeds
+    seeds = sorted({*given.seeds, *table3_seeds})
     try:
+        if given.workers < 1:
+            raise RequestError(f"--workers {given.workers}: at least one process is needed")
         pieces = plan(given.rows, given.seeds, table3_seeds)
         with RunFolder.create(given.out, {"recipe": "table2", "size": SIZES[given.size].to_json()}) as folder:
+
+            def results() -> dict[str, Any]:
+                found = collect(given.out, given.size, given.rows, seeds)
+                return {**found, "environment": folder.read_json(ENVIRONMENT)}
+
+            def report(piece: Piece, content: dict[str, Any], done: int, total: int) -> None:
+                print(_line(piece, content, done, total), flush=True)
+                _write(results(), given.out)  # tables to look at while the rest goes on
+
             if not given.tables_only:
-                run(pieces, given.out, given.size, machine, given.workers, _report)
-            write_results(given, sorted({*given.seeds, *table3_seeds}), folder.read_json(ENVIRONMENT))
+                run(pieces, given.out, given.size, machine, given.workers, report)
+            found = results()
+            print(_write(found, given.out, pictures=True))
+            if given.publish:
+                _write(found, PUBLISHED, f"table2_{given.size}_", pictures=True)
     except SartorError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -48,26 +81,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def write_results(given: argparse.Namespace, seeds: Sequence[int], environment: dict[str, Any]) -> None:
-    """results.json, tables.md and the pictures, of what is done; with ``--publish`` also beside the recipes."""
-    found = {**collect(given.out, given.size, given.rows, seeds), "environment": environment}
-    _write(found, given.out, "")
-    if given.publish:
-        _write(found, PUBLISHED, f"table2_{given.size}_")
-    print(document(found))
-
-
-def _write(found: dict[str, Any], folder: Path, prefix: str) -> None:
+def _write(found: dict[str, Any], folder: Path, prefix: str = "", pictures: bool = False) -> str:
+    """Figures as JSON and as Markdown, which is returned."""
+    text = document(found)
     write_atomically(folder / f"{prefix}results.json", (to_json(found, indent=1) + "\n").encode())
-    write_atomically(folder / f"{prefix}tables.md", document(found).encode())
-    draw(found, folder, prefix)
+    write_atomically(folder / f"{prefix}tables.md", text.encode())
+    if pictures:
+        draw(found, folder, prefix)
+    return text
 
 
-def _report(piece: Piece, found: dict[str, Any], done: int, total: int) -> None:
-    accuracies = found.get("accuracies", {}).values()
+def _line(piece: Piece, content: dict[str, Any], done: int, total: int) -> str:
+    accuracies = content.get("accuracies", {}).values()
     shown = f", mean accuracy {sum(accuracies) / len(accuracies):.2f} %" if accuracies else ""
     clock = time.strftime("%H:%M:%S")
-    print(f"{clock} {done}/{total} {piece.file}: {found['cpu_seconds']:.0f} s of CPU time{shown}", flush=True)
+    return f"{clock} {done}/{total} {piece.file}: {content['cpu_seconds']:.0f} s of CPU time{shown}"
 
 
 def _parser() -> argparse.ArgumentParser:

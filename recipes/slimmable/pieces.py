@@ -76,8 +76,11 @@ def plan(rows: Sequence[str], seeds: Sequence[int], table3_seeds: Sequence[int] 
         RequestError: an unknown row, or no row or seed at all.
     """
     unknown = [row for row in rows if row not in ROWS]
-    if unknown or not rows or not seeds:
-        raise RequestError(f"rows {list(rows)}, seeds {list(seeds)}: give at least one of each; rows are {list(ROWS)}")
+    if unknown or not rows or not seeds or min([*seeds, *table3_seeds]) < 0:
+        raise RequestError(
+            f"rows {list(rows)}, seeds {list(seeds)} and {list(table3_seeds)}: give at least one row of "
+            f"{list(ROWS)} and one seed, and none below 0"
+        )
     found: dict[Piece, None] = {}
     for seed in dict.fromkeys([*seeds, *table3_seeds]):
         if seed in seeds:

@@ -84,7 +84,7 @@ def test_names() -> None:
     assert len(PLATFORMS) == 7
 
 
-@pytest.mark.parametrize(("rows", "seeds"), [(["X"], [0]), ([], [0]), (["U"], [])])
+@pytest.mark.parametrize(("rows", "seeds"), [(["X"], [0]), ([], [0]), (["U"], []), (["U"], [-1])])
 def test_wrong_requests(rows: list[str], seeds: list[int]) -> None:
     """An unknown row, or nothing to do, is refused in words."""
     with pytest.raises(RequestError, match="rows"):
