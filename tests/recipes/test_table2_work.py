@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -42,6 +42,17 @@ class KilledStore(work.ClockedStore):
         super().save(state)
 
 
+class WatchedStore(work.ClockedStore):
+    """Notes at which step it went on."""
+
+    went_on_at: ClassVar[list[int | None]] = []
+
+    def load(self) -> Any:
+        state = super().load()
+        self.went_on_at.append(None if state is None else state["step"])
+        return state
+
+
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with one search done."""
@@ -72,7 +83,10 @@ def test_a_killed_piece_ends_as_if_undisturbed(
             work.do_piece(killed, "smoke", piece, MACHINE)
     assert work.read_piece(killed, piece) is None
     assert list((killed / "work" / piece.file / "checkpoints").iterdir())
-    again = work.do_piece(killed, "smoke", piece, MACHINE)
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "ClockedStore", WatchedStore)
+        again = work.do_piece(killed, "smoke", piece, MACHINE)
+    assert WatchedStore.went_on_at[-1] == 10  # of 11 steps
     assert without_times(again) == without_times(calm)
     assert work.read_piece(killed, piece) is not None
 
