@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from sartor.data import Augmentation, ordered_batches
 from sartor.data.normalise import Normalisation
 from sartor.evaluate import evaluate
 from sartor.methods.aows import AOWSSettings
+from sartor.train.calibration import recalibrate
 from sartor.train.settings import FinalTraining, SearchTraining
 
 # The gradient of a prefix is a strided view on purpose (see sartor.elastic.layers).
@@ -74,6 +76,20 @@ def test_networks_are_plain_calibrated_and_as_good_as_they_say(found: Any, pictu
         test = pictures.test
         batches = ordered_batches(test.images, test.labels, sets.test, 256, normalisation)
         assert evaluate(answer.network, batches).accuracy == answer.test_accuracy
+
+
+def test_statistics_are_those_of_the_training_pictures(found: Any, pictures: Any) -> None:
+    """Batch norms hold the statistics of the pictures that teach weights under the final weights, not a memory."""
+    sets = data.make_index_sets(pictures.train.labels, test_labels=pictures.test.labels, policy=0.1, selection=0.1)
+    normalisation = Normalisation.of(pictures.train.images, sets.weights)
+    train = pictures.train
+    ((x, _),) = ordered_batches(train.images, train.labels, sets.weights, len(sets.weights), normalisation)
+    for answer in found.values():
+        network = copy.deepcopy(answer.network)
+        recalibrate(network, network, [x])
+        for name, buffer in network.named_buffers():
+            if name.endswith(("running_mean", "running_var")):
+                torch.testing.assert_close(answer.network.get_buffer(name), buffer, rtol=1e-3, atol=1e-5, msg=name)
 
 
 def test_the_slimmable_network_gives_the_same(found: Any) -> None:

@@ -102,21 +102,26 @@ def test_order_of_the_platforms_does_not_matter() -> None:
 
 
 def test_dropout_is_the_largest_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Features drop in the pass of the largest platform alone, at the rate of the settings."""
+    """Features drop in the pass of the largest platform alone, at the stated rate, others in every step and seed."""
     dropping: Counter[tuple[str, float]] = Counter()
+    generators: set[int] = set()
     forward = SlimmableNetwork.forward
 
     def watched(self: SlimmableNetwork, x: Tensor, switch: str | None = None) -> Any:
         dropping[str(switch), 0.0 if self.dropout is None else self.dropout.rate] += 1
+        if self.dropout is not None:
+            generators.add(self.dropout.generator.initial_seed())
         return forward(self, x, switch)
 
     monkeypatch.setattr(SlimmableNetwork, "forward", watched)
     train(blueprints(3), dropout=0.6)
     assert dropping == {("tablet", 0.6): 9, ("watch", 0.0): 9, ("phone", 0.0): 9}
+    train(blueprints(3), dropout=0.6, seed=1)
+    assert len(generators) == 2 * 9
 
 
-def test_dropout_changes_with_step_and_seed() -> None:
-    """Dropped features differ between seeds, are the same for the same seed, and matter."""
+def test_dropout_is_reproducible() -> None:
+    """Dropped features are the same for the same seed, and matter."""
 
     def weights(**settings: Any) -> Tensor:
         network = train({"phone": blueprints(2)["phone"]}, **settings).network

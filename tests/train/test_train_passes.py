@@ -126,9 +126,10 @@ def test_only_the_observed_are_numbers() -> None:
 def test_differences_are_paired() -> None:
     """``minus`` gives the difference of two passes on the same pictures."""
     _, plain = run([Pass("a", observe=True), Pass("b", observe=True)])
-    _, paired = run([Pass("a", observe=True), Pass("b", observe=True, minus=0)])
-    assert paired[1] == pytest.approx(plain[1] - plain[0], abs=1e-7)
-    assert paired[0] == plain[0]
+    for observed in (True, False):  # whether the other pass is observed itself does not matter
+        _, paired = run([Pass("a", observe=observed), Pass("b", observe=True, minus=0)])
+        assert paired[1] == pytest.approx(plain[1] - plain[0], abs=1e-7)
+        assert paired[0] == plain[0] or not observed
 
 
 def test_label_smoothing_trains_and_is_not_observed() -> None:
