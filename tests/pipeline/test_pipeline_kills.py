@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 pytestmark = pytest.mark.slow
 
-_PATIENCE_SECONDS = 120
+_PATIENCE_SECONDS = 600  # of a busy machine
 
 
 def lines(run: Path, stage: str) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ def refused(tmp_path: Path) -> Command:
         job = tmp_path / "job.json"
         job.write_text(json.dumps(pipeline_jobs.job(**changes)))
         command = [sys.executable, "-m", "sartor", "run", str(job), "--out", str(out), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
         assert done.returncode == 2, done.stderr
         assert done.stdout == "" and "Traceback" not in done.stderr
         lines = done.stderr.strip().splitlines()
