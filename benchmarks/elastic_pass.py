@@ -1,0 +1,74 @@
+"""What does elasticity cost? Forward and backward through the supernet against the extracted plain child's.
+
+Both sides: the same batch, CPU time of one thread, channels last, the same allocator setting. The gradients of the
+step before are cleared untimed, as the optimiser leaves them (its cost is in sandwich_step.py). The space's mean is
+over random architectures, one pair each, after one untimed run of both sides.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import nn
+
+from measure import Figure, pairs, ratio, ratio_of_totals, report
+from sartor.space import Architecture
+from sartor.train.settings import SearchTraining
+from workload import SEED, Scale, Workload, describe
+
+GOAL = 1.03
+
+
+def main(scale: Scale | None = None) -> list[Figure]:
+    """Measures, prints and writes everything."""
+    scale = scale or Scale(pairs=40)
+    work = Workload(scale)
+    figures = []
+    for which in ("smallest", "random", "largest"):
+        architecture = work.architecture(which)
+        seconds = compare(work, architecture, scale.pairs)
+        figures.append(ratio(f"supernet / plain child, {which}", seconds, goal=GOAL, **describe([architecture])))
+    figures.append(mean_of_space(work, scale.pairs))
+    report("elastic_pass", __doc__.splitlines()[0], figures, scale.settings())
+    return figures
+
+
+def compare(work: Workload, architecture: Architecture, count: int, warm_up: int = 2) -> np.ndarray:
+    """CPU seconds ``[count, 2]``: supernet, plain child."""
+    child = work.child(architecture)
+    return pairs(
+        lambda: work.supernet_pass(architecture),
+        lambda: work.child_pass(child),
+        count,
+        after=Clearing(work, child),
+        warm_up=warm_up,
+    )
+
+
+def mean_of_space(work: Workload, count: int) -> Figure:
+    """The ratio of mean costs over uniformly drawn architectures."""
+    drawn = [work.architecture("random") for _ in range(count)]
+    seconds = np.concatenate([_one_pair(work, architecture, i) for i, architecture in enumerate(drawn)])
+    rng = np.random.default_rng(SEED)
+    return ratio_of_totals("supernet / plain child, mean of the space", seconds, rng, goal=GOAL, **describe(drawn))
+
+
+def _one_pair(work: Workload, architecture: Architecture, number: int) -> np.ndarray:
+    """One pair after a warm-up whose length alternates, and with it who goes first in the pair that counts."""
+    return compare(work, architecture, 1, warm_up=1 + number % 2)
+
+
+class Clearing:
+    """Clears gradients as training does: the optimiser's own way for the supernet, to None for the child."""
+
+    def __init__(self, work: Workload, child: nn.Module) -> None:
+        # Rate 0 without momentum and decay: the weights stay as they are, and so does the work.
+        settings = SearchTraining(momentum=0.0, weight_decay=0.0)
+        self.optimiser, self.child = work.optimiser(settings), child
+
+    def __call__(self) -> None:
+        self.optimiser.step(0.0)
+        self.child.zero_grad()
+
+
+if __name__ == "__main__":
+    main()
