@@ -14,13 +14,14 @@ Sizes (slimmable/sizes.py holds every number):
          0.9 and decay 1e-5 of the search (AOWS code), temperature knots, pad-and-crop and flip, k = 1 in the final
          training, no distillation there. Not run yet: it needs a GPU.
   cpu    20 classes at 16 x 16 pixels, quarter widths, 10 epochs of search, 10 of final training; all deviations
-         with their reasons stand beside its numbers. Rows U and RS with two seeds and Table 3 with one take 55 minutes
-         of CPU time on an AMD EPYC, half of that with --workers 2 on two cores.
+         with their reasons stand beside its numbers. Rows U and RS with two seeds and Table 3 with one take about 50
+         minutes of CPU time on an AMD EPYC, half of that with --workers 2 on two cores.
   smoke  every step once on the built-in digits, a minute; its figures mean nothing.
 
-All training pictures teach and the 10,000 (cpu: 2,000) test pictures judge, as in the paper; nothing is selected on
-them. One configuration per batch is drawn (the AOWS code: one per picture), loss tables by ridge regression and the
-exact solver: sartor's defaults, see sartor.methods.ows.
+All training pictures teach and the 10,000 (cpu: 2,000) test pictures judge, as in the paper; no search and no choice
+between systems sees them (length and schedule of the cpu size's final training were settled on one uniform network).
+One configuration per batch is drawn (the AOWS code: one per picture), loss tables by ridge regression and the exact
+solver: sartor's defaults, see sartor.methods.ows.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def done(run: Path) -> set[str]:
 MOMENTS: dict[str, Callable[[Path], bool]] = {
     "search": lambda run: (run / "checkpoints" / "search.pt").exists() and len(lines(run, "search")) == 1,
     "train": lambda run: (run / "checkpoints" / "train.pt").exists() and len(lines(run, "train")) == 1,
-    "baseline": lambda run: len(lines(run, "baseline:random:search")) == 1,
+    "baseline": lambda run: len(lines(run, "baseline:random:_search")) == 1,
     "export": lambda run: "train" in done(run) and (run / "platforms" / "watch.onnx").exists(),
 }
 # What must not be done yet when the kill has come.
@@ -90,7 +90,7 @@ def test_a_run_killed_four_times_is_the_same_run(finished: Path, result: dict[st
         ours, theirs = (load_file(run / f"{name}.safetensors") for run in (out, finished))
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours), name
-    for stage in ("search", "train", "baseline:uniform", "baseline:random:search", "baseline:standalone:phone"):
+    for stage in ("search", "train", "baseline:uniform", "baseline:random:_search", "baseline:standalone:phone"):
         logged, expected = ([{**line, "time": 0} for line in lines(run, stage)] for run in (out, finished))
         assert logged == expected, stage
     assert (out / "report.html").exists()

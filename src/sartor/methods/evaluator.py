@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sartor.errors import RequestError
 from sartor.train.passes import Pass
 
 # What a picture costs: a backward computation costs about two forward ones.
@@ -112,7 +113,10 @@ class TableEvaluator:
         if self.done:
             return np.nan, np.nan
         self.spent += 1
-        repeats = self.accuracy[self.index[tuple(int(v) for v in getattr(selection, "row", selection))]]
+        row = tuple(int(v) for v in getattr(selection, "row", selection))
+        if row not in self.index:
+            raise RequestError(f"the table has no row {row}; give the space its rows, so that only they are asked for")
+        repeats = self.accuracy[self.index[row]]
         quality = float(repeats[self.rng.integers(len(repeats))]) / 100.0
         self.history.add(selection, 1.0 - quality, quality)
         return 1.0 - quality, quality

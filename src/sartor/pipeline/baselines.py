@@ -94,7 +94,8 @@ def _uniform(
 def _random(
     setting: Setting, answer: Mapping[str, Blueprint], open_store: OpenStore
 ) -> tuple[Fitted, Mapping[str, Blueprint], dict[str, Any]]:
-    searched = search(setting, open_store("search"), "random")
+    # No platform's name starts like this, so no platform's training shares the store.
+    searched = search(setting, open_store("_search"), "random")
     blueprints = {name: choice.architecture.blueprint for name, choice in searched.choices.items()}
     details = {n: {"architecture": c.to_dict()["architecture"]} for n, c in searched.choices.items()}
     fitted = fit(setting, blueprints, open_store)
