@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -19,15 +19,11 @@ from sartor.errors import RequestError
 
 @pytest.fixture(scope="module")
 def shared_pictures() -> ModuleType:
-    """The recipe as a module (recipes are no package)."""
-    path = Path(__file__).parents[2] / "recipes" / "shared_pictures.py"
-    spec = importlib.util.spec_from_file_location("shared_pictures", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["shared_pictures"] = module
-    spec.loader.exec_module(module)
-    return module
+    """The recipe as a module, the same one for all tests of a process: it registers its sources once."""
+    recipes = str(Path(__file__).parents[2] / "recipes")
+    if recipes not in sys.path:
+        sys.path.insert(0, recipes)
+    return importlib.import_module("shared_pictures")
 
 
 @pytest.fixture(scope="module")
