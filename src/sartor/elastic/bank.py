@@ -60,7 +60,7 @@ class WeightBank(nn.Module):
         """Starts a new step."""
         for module in self.modules():
             if isinstance(module, SlicedModule):
-                module.forget_prefixes()
+                module.used.clear()
 
 
 def widest_layers(stacks: Iterable[tuple[str, Stack]]) -> dict[tuple[str, str], Layer]:

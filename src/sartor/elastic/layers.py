@@ -9,7 +9,6 @@ build a gradient of full size for every layer of every pass.
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,79 +34,25 @@ class SlicedModule(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self._used: dict[str, set[Extent]] = {}
-        self._leaves: dict[str, _Leaves] = {}
-
-    @property
-    def used(self) -> dict[str, set[Extent]]:
-        """Parameter name -> the extents that passes have used since the last :meth:`forget_prefixes`."""
-        return {name: extents for name, extents in self._used.items() if extents}
+        self.used: dict[str, set[Extent]] = {}
 
     def prefix(self, name: str, *extent: int) -> Tensor:
         """The leading part of parameter ``name``, ``extent`` long along the first axes."""
         parameter = self._parameters[name]  # far cheaper than an attribute of a module, which is searched for
         assert parameter is not None
-        if not (torch.is_grad_enabled() and parameter.requires_grad):
-            return parameter[_slices(extent)]
-        if name in self._used:
-            self._used[name].add(extent)
-        else:
-            self._used[name] = {extent}
-        if self.direct_gradients and name in self._leaves:
-            leaf = self._leaves[name].find(parameter, extent)
-            if leaf is not None:
-                return leaf
+        recording = parameter.requires_grad and torch.is_grad_enabled()
+        if recording:
+            self.used.setdefault(name, set()).add(extent)
         if parameter.shape[: len(extent)] == extent:
             return parameter
-        if not self.direct_gradients:
-            return parameter[_slices(extent)]
+        slices = tuple([slice(n) for n in extent])
+        if not (recording and self.direct_gradients):
+            return parameter[slices]
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-        if name not in self._leaves or self._leaves[name].gradient is not parameter.grad:
-            self._leaves[name] = _Leaves(parameter.grad)
-        return self._leaves[name].make(parameter, extent)
-
-    def forget_prefixes(self) -> None:
-        """Starts a new step, and lets go of gradients that the parameters themselves have dropped."""
-        for extents in self._used.values():
-            extents.clear()  # emptied, not replaced: that alone is 1 % of the smallest child's pass
-        for name, leaves in list(self._leaves.items()):
-            parameter = self._parameters[name]
-            if parameter is None or parameter.grad is not leaves.gradient:
-                del self._leaves[name]
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        self._leaves.clear()  # their storage is about to be replaced
-        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-
-
-class _Leaves:
-    """Leaves on the prefixes of one parameter, for as long as it keeps the gradient of which theirs are views.
-
-    A pass leaves the processor's caches full of pictures. Making every leaf anew then costs the smallest child 3 %.
-    """
-
-    def __init__(self, gradient: Tensor) -> None:
-        self.gradient = gradient
-        self.by_extent: dict[Extent, Tensor] = {}
-
-    def find(self, parameter: nn.Parameter, extent: Extent) -> Tensor | None:
-        """The leaf of an earlier pass, if it still shares storage and gradient with the parameter."""
-        leaf = self.by_extent.get(extent)
-        if leaf is None or parameter.grad is not self.gradient or leaf.data_ptr() != parameter.data_ptr():
-            return None
+        leaf = parameter.detach()[slices].requires_grad_()
+        leaf.grad = parameter.grad[slices]
         return leaf
-
-    def make(self, parameter: nn.Parameter, extent: Extent) -> Tensor:
-        """A new leaf, which shares storage and gradient with the parameter."""
-        leaf = parameter.detach()[_slices(extent)].requires_grad_()
-        leaf.grad = self.gradient[_slices(extent)]
-        self.by_extent[extent] = leaf
-        return leaf
-
-
-def _slices(extent: Extent) -> tuple[slice, ...]:
-    return tuple([slice(n) for n in extent])
 
 
 class SlicedConv2d(SlicedModule):
