@@ -195,7 +195,7 @@ def test_metrics_cover_every_stage(finished: Path) -> None:
     with RunFolder.reopen(finished, lock=False) as folder:
         stages = {line["stage"] for line in folder.metrics()}
         steps = [line["step"] for line in folder.metrics("search")]
-    expected = {"search", "train", "baseline:uniform", "baseline:random:search", "baseline:random"}
+    expected = {"search", "train", "baseline:uniform", "baseline:random:_search", "baseline:random"}
     assert stages == expected | {f"baseline:standalone:{name}" for name in NAMES}
     assert steps == [10, 20, 22]
 
