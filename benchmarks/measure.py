@@ -54,8 +54,10 @@ def cpu_seconds(work: Work) -> float:
     return time.process_time() - start
 
 
-def pairs(first: Work, second: Work, count: int, *, after: Work | None = None, warm_up: int = 2) -> Seconds:
-    """CPU seconds ``[count, 2]`` of two pieces of work taking turns; ``after`` tidies up untimed after each.
+def pairs(
+    first: Work, second: Work, count: int, *, after: tuple[Work | None, Work | None] = (None, None), warm_up: int = 2
+) -> Seconds:
+    """CPU seconds ``[count, 2]`` of two pieces of work taking turns; each has its own untimed tidying up ``after``.
 
     The collector of reference cycles rests meanwhile: it would run at the cost of whichever side is unlucky.
     """
@@ -66,8 +68,9 @@ def pairs(first: Work, second: Work, count: int, *, after: Work | None = None, w
         for i in range(warm_up + count):
             for side in (0, 1) if i % 2 == 0 else (1, 0):
                 seconds[i, side] = cpu_seconds((first, second)[side])
-                if after is not None:
-                    after()
+                tidy = after[side]
+                if tidy is not None:
+                    tidy()
     finally:
         gc.enable()
     return seconds[warm_up:]

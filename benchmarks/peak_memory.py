@@ -2,10 +2,10 @@
 
 Each figure comes from a fresh process, in two measures: the tensors' memory as torch's profiler reports every
 allocation and release (exact, the same in every run), and the growth of the process's largest resident set
-(ru_maxrss) from before the pass, which adds scratch memory and what the allocator keeps. Both count from the network
-and the batch in place, after a step on one picture has started the libraries. The supernet's gradient buffers belong
-to its parameters and are as large as these; they are made in the pass and so are part of the figure in its first
-step, and not in the later ones of a training in which they stay.
+(ru_maxrss) from before the pass, which adds scratch memory and what the allocator keeps (median of five processes).
+Both count from the network and the batch in place, after a pass over two pictures has started the libraries. In a
+first pass the gradient buffers are made, the supernet's as large as its parameters; in later passes they stand.
+The momentum, as large again, comes with the first update on either side and is not in these figures.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from torch.profiler import ProfilerActivity, profile
 
 from measure import Figure, report
@@ -27,38 +28,44 @@ CHILDREN = ("smallest", "random", "largest")
 
 def main(scale: Scale | None = None) -> list[Figure]:
     """Measures, prints and writes everything."""
-    scale = scale or Scale(pairs=1)
+    scale = scale or Scale(pairs=5)
     wide = Scale(**{**asdict(scale), "space": {**scale.space, "max_width": 2 * scale.space.get("max_width", 1.5)}})
     figures = []
     for which in CHILDREN:
         child = peaks(scale, which, "child")
         supernet = peaks(scale, which, "supernet")
         figures += [
-            _ratio(f"{which}, tensors: supernet / child", supernet["tensors"], child["tensors"]),
-            _ratio(f"{which}, tensors without gradients: supernet / child", supernet["later"], child["later"]),
-            _ratio(f"{which}, resident set: supernet / child", supernet["resident"], child["resident"]),
+            _ratio(f"{which}, tensors, first pass: supernet / child", supernet["first"], child["first"]),
+            _ratio(f"{which}, tensors, later passes: supernet / child", supernet["later"], child["later"]),
+            _ratio(f"{which}, resident set, first pass: supernet / child", supernet["resident"], child["resident"]),
         ]
-    narrow, twice = peaks(scale, "smallest", "supernet"), peaks(wide, "smallest", "supernet")
+    narrow, twice = (peaks(s, "smallest", "supernet") for s in (scale, wide))
     figures.append(
-        _ratio("smallest, space twice as wide / space", twice["later"], narrow["later"], "tensors without gradients")
+        _ratio("smallest, tensors, later passes: in a space twice as wide / in this", twice["later"], narrow["later"])
     )
     report("peak_memory", __doc__.splitlines()[0], figures, scale.settings())
     return figures
 
 
 def peaks(scale: Scale, which: str, what: str) -> dict[str, float]:
-    """MiB of one pass in a fresh process each for the profiler and for the resident set."""
+    """MiB that one pass adds at its peak, in every measure; each number from a fresh process."""
     found = {}
-    for measure in ("tensors", "later", "resident"):
-        with Worker(__file__, {"scale": asdict(scale), "which": which, "what": what, "measure": measure}) as worker:
-            found[measure] = worker.ask() / MIB
+    for measure in ("first", "later", "resident"):
+        settings = {"scale": asdict(scale), "which": which, "what": what, "measure": measure}
+        times = scale.pairs if measure == "resident" else 1
+        found[measure] = float(np.median([_ask_once(settings) for _ in range(times)])) / MIB
     return found
 
 
-def _ratio(name: str, first: float, second: float, of: str = "") -> Figure:
+def _ask_once(settings: dict[str, Any]) -> int:
+    with Worker(__file__, settings) as worker:
+        return int(worker.ask())
+
+
+def _ratio(name: str, first: float, second: float) -> Figure:
     value = first / second
     details = {"first_mib": round(first, 1), "second_mib": round(second, 1)}
-    return Figure(name, value, value, value, details={**details, "of": of} if of else details)
+    return Figure(name, value, value, value, details=details)
 
 
 def run_worker(settings: dict[str, Any]) -> None:

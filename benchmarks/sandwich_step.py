@@ -104,7 +104,7 @@ def optimisers(work: Workload, step: SupernetStep, middle: Architecture, count: 
         for module, name, extent in used:
             module.prefix(name, *extent)
 
-    seconds = pairs(prefix_step, plain.optimiser.step, count, after=restore)
+    seconds = pairs(prefix_step, plain.optimiser.step, count, after=(restore, None))
     return [
         ratio("PrefixSGD / torch.optim.SGD, the update alone", seconds),
         duration("PrefixSGD's update", seconds[:, 0]),
