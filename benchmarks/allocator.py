@@ -46,9 +46,10 @@ def gains(scale: Scale, which: str) -> list[Figure]:
         "channels_last, given setting: plain / last": (kept, both),
         "both: neither / both": (neither, both),
     }
-    shares = {c: float(np.median(system[:, c] / seconds[:, c])) for c in range(4)}
+    # Of the totals: the system counts its time in ticks, too coarse for a single step.
+    shares = system.sum(axis=0) / seconds.sum(axis=0)
     return [
-        ratio(f"{which} child, {name}", seconds[:, [a, b]], system_share=[round(shares[a], 3), round(shares[b], 3)])
+        ratio(f"{which} child, {name}", seconds[:, [a, b]], system_share=shares[[a, b]].round(3).tolist())
         for name, (a, b) in comparisons.items()
     ]
 
