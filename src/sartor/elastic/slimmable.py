@@ -16,6 +16,7 @@ from sartor.elastic.supernet import copy_weights, find_layer
 from sartor.errors import RequestError
 from sartor.layers import Layer
 from sartor.network import build
+from sartor.storage import write_atomically
 
 FORMAT_VERSION = 1
 
@@ -101,7 +102,7 @@ class SlimmableNetwork(nn.Module):
 
     def save(self, path: Path) -> None:
         """Writes shared weights, batch norms and blueprints to one safetensors file, atomically."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         described = {name: b.to_dict() for name, b in self.blueprints.items()}
         metadata = {
@@ -109,9 +110,7 @@ class SlimmableNetwork(nn.Module):
             "kind": "sartor-slimmable",
             "blueprints": json.dumps(described),
         }
-        temporary = path.with_suffix(".part")
-        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, temporary, metadata)
-        temporary.replace(path)
+        write_atomically(path, save({k: v.contiguous() for k, v in self.state_dict().items()}, metadata))
 
     @classmethod
     def load(cls, path: Path) -> SlimmableNetwork:

@@ -16,6 +16,7 @@ from sartor.elastic.slimmable import SlimmableNetwork
 from sartor.evaluate import evaluate
 from sartor.pipeline.setting import Setting
 from sartor.platforms import weighted_accuracy
+from sartor.storage import write_atomically
 from sartor.train.calibration import recalibrate
 from sartor.train.loop import Store
 from sartor.train.networks import train_slimmable
@@ -94,12 +95,10 @@ def weighted(setting: Setting, accuracies: Mapping[str, Mapping[str, float | Non
 
 def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None:
     """Writes the weights of a plain network to a safetensors file, atomically."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    temporary = path.with_name(path.name + ".partial")
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    save_file(tensors, temporary, {key: str(value) for key, value in metadata.items()})
-    temporary.replace(path)
+    write_atomically(path, save(tensors, {key: str(value) for key, value in metadata.items()}))
 
 
 def load_weights(network: nn.Module, path: Path) -> nn.Module:
