@@ -14,7 +14,8 @@ from sartor import spaces
 from sartor.blueprint import Block, Join
 from sartor.decisions import Decision, Template
 from sartor.elastic.bank import WeightBank
-from sartor.elastic.execution import Dropout, run_blocks, run_body, run_mixture
+from sartor.elastic.execution import Dropout, run_blocks, run_body
+from sartor.elastic.mixture import make_plan, run_plan
 from sartor.elastic.supernet import Supernet
 from sartor.layers import Layer, Node, Stack
 from sartor.network import GraphNetwork, build, build_body
@@ -44,7 +45,8 @@ class Layers:
         return y
 
     def mixture(self, weights: list[float], *stacks: Stack) -> Tensor:
-        return run_mixture("block", [(w, s.body) for w, s in zip(weights, stacks, strict=True)], pictures(), self)
+        plan = make_plan([0], {(i,): s.body for i, s in enumerate(stacks)})
+        return run_plan("block", plan, {0: dict(enumerate(weights))}, pictures(), self, recompute=False)
 
     def alone(self, body: tuple[Node, ...], x: Tensor) -> Tensor:
         return run_body("block", body, x, self)
@@ -79,15 +81,15 @@ def test_half_a_skippable_layer() -> None:
 
 
 def test_shared_layers_run_once() -> None:
-    """Options that share head and tail run them once: only the layers between are mixed."""
+    """Options that share head and tail run them once; each keeps the norm and the activation of its own layer."""
     options = [START.residual(bottleneck(k)) for k in (3, 5)]
     layers = Layers(*options)
     mixed = layers.mixture([0.3, 0.7], *options)
     assert [n for n in layers.ran if not n.endswith("_norm")] == ["expand", "depthwise3", "depthwise5", "project"]
     bodies = [bottleneck(k).body for k in (3, 5)]
     head = layers.alone(bodies[0][:3], pictures())
-    middle = [layers.alone(body[3:5], head) for body in bodies]
-    tail = layers.alone(bodies[0][5:], 0.3 * middle[0] + 0.7 * middle[1])
+    middle = [layers.alone(body[3:6], head) for body in bodies]
+    tail = layers.alone(bodies[0][6:], 0.3 * middle[0] + 0.7 * middle[1])
     close(mixed, pictures() + tail)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from sartor.blueprint import Block
 from sartor.elastic.bank import WeightBank
-from sartor.elastic.execution import Dropout, run_blocks, run_mixture
+from sartor.elastic.execution import Dropout, run_blocks, run_body
 from sartor.elastic.layers import SlicedBatchNorm
+from sartor.elastic.mixture import Plan, Weight, make_plan, run_plan
 from sartor.errors import RequestError
-from sartor.layers import Layer, Node
+from sartor.layers import Layer
 from sartor.network import build
 from sartor.space import Architecture
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from sartor.space import SearchSpace
 
 Row = tuple[int, ...]
-# One entry per decision: an option index or, for an op decision, a weight per option.
-Selection = Architecture | Sequence[int | Tensor] | np.ndarray[Any, Any]
+Vector = Sequence[Weight]
+# One entry per decision: an option index or, for an op decision, a weight per option (a tensor or an array).
+Selection = Architecture | Sequence[int | Tensor | np.ndarray[Any, Any]] | np.ndarray[Any, Any]
 Statistics = dict[tuple[str, str], tuple[Tensor, Tensor]]
 
 
@@ -32,7 +34,8 @@ class Supernet(nn.Module):
     """Shared weights of a space, sliced for each selection; computes what the child computes and no more.
 
     In training mode batch norms use the statistics of the batch. In evaluation mode they use the statistics that
-    :meth:`calibrate` stored for that architecture, and any other architecture is refused.
+    :meth:`calibrate` stored for that architecture, and any other architecture is refused. ``recompute_branches``
+    trades time for memory where several options of a decision are on (see :func:`sartor.elastic.mixture.run_plan`).
     """
 
     def __init__(self, space: SearchSpace, *, seed: int = 0) -> None:
@@ -43,7 +46,9 @@ class Supernet(nn.Module):
         self.statistics: dict[Row, Statistics] = {}
         self.dropout: Dropout | None = None  # set by the trainer for the passes that drop features
         self._collecting: _Collector | None = None
+        self.recompute_branches = True
         self._blocks: dict[tuple[int, ...], Block] = {}
+        self._plans: dict[tuple[Any, ...], tuple[Block, Plan]] = {}
 
     def forward(self, x: Tensor, selection: Selection, last_exit: int | None = None) -> Any:
         """The logits ``[B, classes]``, or a tuple with one per exit where the space has exits."""
@@ -54,14 +59,12 @@ class Supernet(nn.Module):
         """The result of each exit up to ``last_exit``, computing nothing beyond the last one taken."""
         entries = self._entries(selection)
         statistics = self._statistics_for(entries)
-        bodies: dict[str, list[tuple[Tensor | float, tuple[Node, ...]]]] = {}
-        blocks = []
-        for position, template in enumerate(self.space.templates):
-            if last_exit is not None and template.stage > last_exit:
-                continue
-            mixture = self._mixture(position, entries)
-            bodies[template.name] = [(w, b.stack.body) for w, b in mixture]
-            blocks.append(mixture[0][1])
+        running = [
+            self._part(position, entries)
+            for position, template in enumerate(self.space.templates)
+            if last_exit is None or template.stage <= last_exit
+        ]
+        plans = {block.name: (plan, weights) for block, plan, weights in running}
 
         def apply(block: str, layer: Layer, x: Tensor) -> Tensor:
             module = self.bank.layer(block, layer.name)
@@ -72,7 +75,14 @@ class Supernet(nn.Module):
             return module(x, layer, None if statistics is None else statistics[block, layer.name])  # type: ignore[no-any-return]
 
         dropout = self.dropout if self.training else None
-        yield from run_blocks(blocks, x, lambda b, y: run_mixture(b.name, bodies[b.name], y, apply, dropout))
+
+        def run_block(block: Block, y: Tensor) -> Tensor:
+            plan, weights = plans[block.name]
+            if plan is None:
+                return run_body(block.name, block.stack.body, y, apply, dropout)
+            return run_plan(block.name, plan, weights, y, apply, dropout, recompute=self.recompute_branches)
+
+        yield from run_blocks([block for block, _, _ in running], x, run_block)
 
     @torch.no_grad()
     def calibrate(self, architecture: Selection, batches: Iterable[Tensor]) -> None:
@@ -112,30 +122,30 @@ class Supernet(nn.Module):
         network.to(reference.device, reference.dtype)
         return network.train(self.training)
 
-    def _entries(self, selection: Selection) -> Sequence[int | Tensor]:
+    def _entries(self, selection: Selection) -> Sequence[int | Vector]:
         """One entry per decision, checked; rules are not, because warm-ups may leave them aside."""
         if isinstance(selection, Architecture):
             if selection.space.fingerprint != self.space.fingerprint:
                 raise RequestError(f"{selection} belongs to another space than this supernet of {self.space.name}")
             return selection.row
-        entries = [e if isinstance(e, Tensor) and e.ndim else int(e) for e in selection]
+        entries = [_vector(e) if getattr(e, "ndim", 0) else int(e) for e in selection]
         if len(entries) != len(self.space.sizes):
             raise RequestError(
                 f"{self.space.name} has {len(self.space.sizes)} decisions, the selection has {len(entries)}"
             )
         for decision, entry in zip(self.space.decisions, entries, strict=True):
             options = len(decision.options)
-            if (len(entry) != options) if isinstance(entry, Tensor) else not 0 <= entry < options:
+            if not 0 <= entry < options if isinstance(entry, int) else len(entry) != options:
                 raise RequestError(f"{decision.name} takes an index below {options} or {options} weights, got {entry}")
         return entries
 
-    def _row(self, entries: Sequence[int | Tensor]) -> Row:
+    def _row(self, entries: Sequence[int | Vector]) -> Row:
         """The canonical row: architectures that differ in inert decisions alone are one network."""
-        if any(isinstance(e, Tensor) for e in entries):
+        if not all(isinstance(e, int) for e in entries):
             raise TypeError("a mixture of options is not an architecture: it can be neither calibrated nor extracted")
         return tuple(int(i) for i in self.space.canonical(np.asarray([entries]))[0])
 
-    def _statistics_for(self, entries: Sequence[int | Tensor]) -> Statistics | None:
+    def _statistics_for(self, entries: Sequence[int | Vector]) -> Statistics | None:
         if self.training:
             return None
         row = self._row(entries)
@@ -156,33 +166,46 @@ class Supernet(nn.Module):
             self._blocks[key] = self.space._block(position, self.space.stack(template, values))
         return self._blocks[key]
 
-    def _mixture(self, position: int, entries: Sequence[int | Tensor]) -> list[tuple[Tensor | float, Block]]:
-        """The blocks that a template stands for, with their weights; zeros without gradient are left out."""
-        template = self.space.templates[position]
-        scope = [self.space.index[name] for name in template.scope]
-        indices = [i for d in scope if not isinstance(i := entries[d], Tensor)]
+    def _part(
+        self, position: int, entries: Sequence[int | Vector]
+    ) -> tuple[Block, Plan | None, Mapping[int, Mapping[int, Weight]]]:
+        """The block that a template stands for; with several options on, how to run them and their weights."""
+        scope = [self.space.index[name] for name in self.space.templates[position].scope]
+        indices = tuple([i for d in scope if isinstance(i := entries[d], int)])
         if len(indices) == len(scope):
-            return [(1.0, self._block(position, tuple(indices)))]
-        choices: list[list[tuple[Any, Any]]] = []
-        for name, d in zip(template.scope, scope, strict=True):
-            decision, entry = self.space.decisions[d], entries[d]
-            if not isinstance(entry, Tensor) or entry.ndim == 0:
-                choices.append([(1.0, decision.options[int(entry)])])
-                continue
-            if decision.kind == "width":
-                raise TypeError(f"{name} is a width: it takes one option, not a mixture")
-            live = [i for i in range(len(entry)) if entry.requires_grad or entry[i] != 0]
-            if not live:
-                raise ValueError(f"{name}: every weight of the mixture is zero")
-            choices.append([(entry[i], decision.options[i]) for i in live])
-        mixture: list[tuple[Tensor | float, Block]] = []
-        for combination in itertools.product(*choices):
-            weight: Any = 1.0
-            for w, _ in combination:
-                weight = weight * w
-            values = {n: value for n, (_, value) in zip(template.scope, combination, strict=True)}
-            mixture.append((weight, self.space._block(position, self.space.stack(template, values))))
-        return mixture
+            return self._block(position, indices), None, {}
+        weights = {d: self._live(d, vector) for d in scope if not isinstance(vector := entries[d], int)}
+        live = tuple(tuple(weights[d]) if d in weights else entries[d] for d in scope)
+        if (position, live) not in self._plans:
+            self._plans[position, live] = self._plan(position, scope, live)
+        return (*self._plans[position, live], weights)
+
+    def _live(self, decision: int, vector: Vector) -> dict[int, Weight]:
+        """The options that are on; zeros without gradient are off."""
+        name, kind = self.space.decisions[decision].name, self.space.decisions[decision].kind
+        if kind == "width":
+            raise TypeError(f"{name} is a width: it takes one option, not a mixture")
+        live = {i: w for i, w in enumerate(vector) if (isinstance(w, Tensor) and w.requires_grad) or w != 0}
+        if not live:
+            raise ValueError(f"{name}: every weight of the mixture is zero")
+        return live
+
+    def _plan(self, position: int, scope: Sequence[int], live: Sequence[Any]) -> tuple[Block, Plan]:
+        """A plan over the decisions with several options, parents first; and one of the blocks, for its wiring."""
+        mixed = sorted(d for d, options in zip(scope, live, strict=True) if not isinstance(options, int))
+        blocks: dict[tuple[int, ...], Block] = {}
+        for combination in itertools.product(*[(o,) if isinstance(o, int) else o for o in live]):
+            chosen = dict(zip(scope, combination, strict=True))
+            blocks[tuple([chosen[d] for d in mixed])] = self._block(position, combination)
+        return next(iter(blocks.values())), make_plan(mixed, {key: b.stack.body for key, b in blocks.items()})
+
+
+def _vector(entry: Any) -> Vector:
+    """The weights of a mixture: numbers, or scalars that carry a gradient."""
+    if isinstance(entry, Tensor) and entry.requires_grad:
+        return tuple(entry)
+    weights: list[float] = entry.tolist()
+    return weights
 
 
 class _Collector:
