@@ -8,7 +8,7 @@ from sartor.mrf.counting import count
 from sartor.mrf.kbest import k_best
 from sartor.mrf.lagrangian import bisection, lagrangian
 from sartor.mrf.problem import Budget, Problem, Solution
-from sartor.mrf.smoothed import log_partition, marginals, sample
+from sartor.mrf.smoothed import log_partition, marginals, sample, scope_marginals
 
 __all__ = [
     "Budget",
@@ -23,4 +23,5 @@ __all__ = [
     "marginals",
     "minimise",
     "sample",
+    "scope_marginals",
 ]

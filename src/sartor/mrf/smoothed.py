@@ -11,12 +11,13 @@ temperature falls.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sartor.costs.factors import FactorCost
+from sartor.costs.factors import Factor, FactorCost
 from sartor.errors import RequestError
 from sartor.mrf.elimination import LOG_SUM, around, so_far, to_go, without_private
 from sartor.mrf.listed import View, listed
@@ -57,6 +58,27 @@ def marginals(
     if rows is None:
         return single
     return [np.bincount(rows[:, d], weights=single[0], minlength=size) for d, size in enumerate(problem.sizes)]
+
+
+def scope_marginals(problem: Problem, temperature: float, scopes: Sequence[tuple[int, ...]]) -> list[Array]:
+    """The joint probability of several decisions' options: per scope an array shaped like a factor's table.
+
+    Exact whatever rules tie the decisions together; ``scopes`` are ascending, as those of factors.
+
+    Raises:
+        RequestError: as ``log_partition``; and for a frontier that the scopes make too wide.
+    """
+    tables = [Factor(scope, np.zeros([problem.sizes[d] for d in scope])) for scope in scopes]
+    # A cost of nothing: it changes no energy, and its scopes have to lie inside blocks.
+    weights = _Weights(problem, temperature, FactorCost(problem.sizes, tables, name="the scopes"), 0.0)
+    rows = weights.view.asked.rows
+    if rows is None:
+        return weights.over(scopes)
+    share, found = weights.marginals()[0], []
+    for table in tables:
+        cell = np.ravel_multi_index(rows[:, list(table.scope)].T, table.table.shape)
+        found.append(np.bincount(cell, weights=share, minlength=table.table.size).reshape(table.table.shape))
+    return found
 
 
 def sample(
@@ -129,20 +151,33 @@ class _Weights:
     def log_total(self) -> float:
         return float(self.to_go[0][0]) - self.paid / self.temperature
 
-    def marginals(self) -> list[Array]:
+    def beliefs(self) -> Iterator[tuple[Step, Array]]:
+        """Every block with the probability of its cells, shaped like the block's axes."""
         forward = so_far(self.plan, self.blocks, LOG_SUM)
         outside = around(self.plan, forward, self.to_go, LOG_SUM)
-        found: dict[int, Array] = {}
         for step, cells, beyond in zip(self.plan.steps, self.cells, outside, strict=True):
-            missing = [d for d in step.axes if d not in found]
-            if not missing:
-                continue
             belief = np.exp(cells + beyond[:, :, None] - self.to_go[0][0]).reshape(step.sizes)
-            for d in missing:
-                axis = step.axes.index(d)
-                single = belief.sum(axis=tuple(a for a in range(belief.ndim) if a != axis))
-                found[d] = single / single.sum()
+            yield step, belief / belief.sum()
+
+    def marginals(self) -> list[Array]:
+        found: dict[int, Array] = {}
+        for step, belief in self.beliefs():
+            for d in step.axes:
+                if d not in found:
+                    axis = step.axes.index(d)
+                    found[d] = belief.sum(axis=tuple(a for a in range(belief.ndim) if a != axis))
         return [found[d] for d in range(len(self.plan.sizes))]
+
+    def over(self, scopes: Sequence[tuple[int, ...]]) -> list[Array]:
+        """The probability of every cell of each scope; every scope lies inside a block."""
+        found: dict[tuple[int, ...], Array] = {}
+        for step, belief in self.beliefs():
+            for scope in scopes:
+                if scope not in found and set(scope) <= set(step.axes):
+                    rest = tuple(a for a, d in enumerate(step.axes) if d not in scope)
+                    kept = [d for d in step.axes if d in scope]
+                    found[scope] = belief.sum(axis=rest).transpose([kept.index(d) for d in scope])
+        return [found[scope] for scope in scopes]
 
     def draws(self, n: int, rng: np.random.Generator) -> Array:
         state = np.zeros(n, np.int64)
