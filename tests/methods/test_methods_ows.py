@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from sartor import mrf, spaces
 from sartor.errors import RequestError
 from sartor.methods.aows import AOWS, KNOTS, AOWSSettings, temperature
+from sartor.methods.budgets import check_reachable
 from sartor.methods.evaluator import TableEvaluator
-from sartor.methods.method import check_reachable, unary_scores
+from sartor.methods.method import unary_scores
 from sartor.methods.ows import OWS, OWSSettings
 from sartor.platforms import TARGET_MACS, Platform
 from sartor.space import SearchSpace
@@ -145,10 +146,10 @@ def test_impossible_budgets_name_platform_and_cheapest_cost() -> None:
         check_reachable(cifar(), [Platform("ok", {"macs": "5M"}), Platform("watch", {"macs": "2M"})])
 
 
-def test_latency_has_no_table_yet() -> None:
+def test_latency_of_an_unknown_device() -> None:
     """A budget that nothing enforces is refused."""
     platform = Platform("edge", {"latency_ms": 5}, device="pi4")
-    with pytest.raises(RequestError, match="no latency table for device 'pi4'"):
+    with pytest.raises(RequestError, match=r"platform 'edge': no latencies are known of device 'pi4'"):
         OWS(SPACE, [platform]).choose(platform)
 
 

@@ -11,8 +11,8 @@ import torch
 
 from sartor import spaces
 from sartor.errors import InfeasibleBudgetError, RequestError
+from sartor.methods.budgets import budgets_of
 from sartor.methods.evaluator import SCORING_COST, TRAINING_COST, TableEvaluator
-from sartor.methods.method import budgets_of
 from sartor.methods.ows import OWS
 from sartor.methods.random_search import RandomSearch, RandomSettings, sample_within
 from sartor.methods.supernet_evaluator import SupernetEvaluator

@@ -11,7 +11,7 @@ import torch
 
 from sartor.data import ImageSet, Pictures
 from sartor.elastic.slimmable import SlimmableNetwork
-from sartor.methods.method import check_reachable
+from sartor.methods.budgets import check_reachable
 from sartor.platforms import TARGET_MACS, WEIGHTINGS
 from sartor.train.optimiser import learning_rate
 from slimmable import work

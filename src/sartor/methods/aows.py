@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from sartor import mrf
 from sartor.errors import RequestError
+from sartor.methods.budgets import budgets_of, forbid_above
 from sartor.methods.evaluator import Evaluator
-from sartor.methods.method import budgets_of, forbid_above, unary_scores
+from sartor.methods.method import unary_scores
 from sartor.methods.ows import OWS, OWSSettings
 from sartor.platforms import Platform, normalised_weights
 from sartor.seeds import numpy_generator

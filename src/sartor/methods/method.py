@@ -12,7 +12,8 @@ import numpy as np
 from sartor import mrf
 from sartor.costs.analytic import ANALYTIC_COSTS
 from sartor.costs.factors import Factor, FactorCost
-from sartor.errors import InfeasibleBudgetError, RequestError
+from sartor.errors import RequestError
+from sartor.methods.budgets import budgets_of
 from sartor.methods.evaluator import Evaluator
 from sartor.platforms import Platform, check_platforms
 from sartor.space import Architecture, SearchSpace
@@ -23,7 +24,8 @@ class Choice:
     """A method's answer for one platform.
 
     ``score`` is in the method's own unit, lower is better; ``multiplier`` is the price of a unit of the first summed
-    budget at that answer; ``gap`` bounds how far the score may be from the best (0: proven optimal).
+    budget at that answer; ``gap`` bounds how far the score may be from the best (0: proven optimal). ``own`` is what
+    the method would have answered without budgets, where a budget forbids it, and ``own_costs`` what that costs.
     """
 
     architecture: Architecture
@@ -32,21 +34,28 @@ class Choice:
     multiplier: float | None = None
     gap: float = 0.0
     exit: int | None = None
+    own: Architecture | None = None
+    own_costs: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, with every analytic cost."""
-        space, row = self.architecture.space, np.array([self.architecture.row])
-        costs = {name: int(space.cost(name, exit=self.exit)(row)[0]) for name in ANALYTIC_COSTS}
+        own = self.own
         return {
             "architecture": self.architecture.values,
-            "costs": {**costs, **{k: v for k, v in self.costs.items() if k not in costs}},
+            "costs": self._costs(self.architecture, self.costs),
             "predicted_loss": self.score,
             "multiplier": self.multiplier,
             "gap": self.gap,
             "exit": self.exit,
+            "own": None if own is None else {"architecture": own.values, "costs": self._costs(own, self.own_costs)},
             "notes": list(self.notes),
         }
+
+    def _costs(self, architecture: Architecture, budgeted: Mapping[str, float]) -> dict[str, float]:
+        row = np.array([architecture.row])
+        analytic = {name: int(architecture.space.cost(name, exit=self.exit)(row)[0]) for name in ANALYTIC_COSTS}
+        return {**analytic, **{name: value for name, value in budgeted.items() if name not in analytic}}
 
 
 class Method(ABC):
@@ -75,6 +84,11 @@ class Method(ABC):
         """Training passes in one step, the unit in which a search's cost is allowed."""
         return 1
 
+    @property
+    def scorings_per_step(self) -> int:
+        """Networks scored in one step of those methods that do so all along; part of the same cost."""
+        return 0
+
     @abstractmethod
     def step(self, evaluator: Evaluator) -> dict[str, float]:
         """One step; returns metrics for the log."""
@@ -88,6 +102,14 @@ class Method(ABC):
         budgets = budgets_of(self.space, platform)
         return choice_of(self.space, mrf.minimise(self.space.problem(self.scores()), budgets), budgets)
 
+    def trace(self) -> dict[str, Any]:
+        """What the method believed over time, as plain data for the report; empty for methods without beliefs."""
+        return {}
+
+    def warnings(self) -> list[str]:
+        """Sentences about a search that ended badly, with what to do."""
+        return []
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that steps have learnt."""
         return {"steps": self.steps}
@@ -98,43 +120,12 @@ class Method(ABC):
 
 
 def choice_of(space: SearchSpace, solution: mrf.Solution, budgets: Sequence[mrf.Budget]) -> Choice:
-    """A solver's solution as a choice, with its costs in the budgets' own units."""
+    """A solver's solution as a choice, with its costs and its multiplier in the budgets' own units."""
     architecture = space.architecture(solution.row)
-    row = np.array([architecture.row])
-    costs = {b.name: b.cost(row)[0].item() for b in budgets}
-    return Choice(architecture, float(solution.score), costs, solution.multiplier, solution.gap)
-
-
-def budgets_of(space: SearchSpace, platform: Platform) -> list[mrf.Budget]:
-    """A platform's budgets on the costs of a space.
-
-    Raises:
-        RequestError: a budget needs a latency table, which no device provides here.
-    """
-    if "latency_ms" in platform.budgets:
-        raise RequestError(
-            f"platform {platform.name!r}: there is no latency table for device {platform.device!r}; this version "
-            "enforces budgets in macs, params and peak_memory_bytes"
-        )
-    return [mrf.Budget(space.cost(kind), limit, kind) for kind, limit in platform.budgets.items()]
-
-
-def check_reachable(space: SearchSpace, platforms: Sequence[Platform]) -> None:
-    """Refuses platforms that no architecture fits, before anything is trained.
-
-    Raises:
-        InfeasibleBudgetError: naming the platform, the budget and the cheapest reachable cost.
-    """
-    for platform in platforms:
-        try:
-            mrf.minimise(space.problem(), budgets_of(space, platform))
-        except InfeasibleBudgetError as error:
-            raise InfeasibleBudgetError(f"platform {platform.name!r}: {error}") from None
-
-
-def forbid_above(budgets: Sequence[mrf.Budget]) -> list[Factor]:
-    """Maximum budgets as rules: a cell above the limit is forbidden."""
-    return [Factor(f.scope, f.table <= b.limit) for b in budgets if not b.summed for f in b.cost.factors]
+    costs = {b.name: b.cost_of(solution.row) for b in budgets}
+    unit = next((b.unit for b in budgets if b.summed), 1.0)
+    multiplier = None if solution.multiplier is None else solution.multiplier / unit
+    return Choice(architecture, float(solution.score), costs, multiplier, solution.gap)
 
 
 def unary_scores(space: SearchSpace, tables: Sequence[np.ndarray[Any, Any]]) -> FactorCost:

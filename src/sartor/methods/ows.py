@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from sartor import mrf
 from sartor.costs.factors import FactorCost
 from sartor.errors import RequestError
+from sartor.methods.budgets import budgets_of
 from sartor.methods.evaluator import Evaluator
 from sartor.methods.loss_tables import Observations, Tables, additive_ridge, conditional_mean, fill_unknown
-from sartor.methods.method import Choice, Method, budgets_of, choice_of, unary_scores
+from sartor.methods.method import Choice, Method, choice_of, unary_scores
 from sartor.platforms import Platform
 from sartor.seeds import numpy_generator
 from sartor.train.passes import sandwich
@@ -129,8 +130,10 @@ class OWS(Method):
         if self.settings.solver == "lagrangian":
             return choice_of(self.space, mrf.lagrangian(problem, budget, maxima), budgets)
         # Its resolution is absolute: in raw MACs it is useless, in shares of the budget it is as good as it gets.
-        share = mrf.Budget(budget.cost.scaled(1 / budget.limit), 1.0, budget.name)
-        return choice_of(self.space, mrf.bisection(problem, share, maxima=maxima), budgets)
+        share = mrf.Budget(budget.cost.scaled(1 / budget.limit), 1.0, budget.name, budget.in_unit(budget.limit))
+        found = mrf.bisection(problem, share, maxima=maxima)
+        found = dataclasses.replace(found, multiplier=(found.multiplier or 0.0) / budget.limit)
+        return choice_of(self.space, found, budgets)
 
     def _estimate(self, count: int | None = None) -> Tables:
         """Raw tables from the first ``count`` observations (default: all)."""

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from sartor import mrf
 from sartor.costs.factors import FactorCost
 from sartor.errors import RequestError
+from sartor.methods.budgets import budgets_of, forbid_above
 from sartor.methods.evaluator import SCORING_COST, TRAINING_COST, Evaluator
-from sartor.methods.method import Choice, Method, budgets_of, forbid_above
+from sartor.methods.method import Choice, Method
 from sartor.platforms import Platform
 from sartor.seeds import numpy_generator
 from sartor.train.passes import Pass, sandwich
@@ -132,7 +133,7 @@ class RandomSearch(Method):
             )
         row, (total, count) = min(self.seen[k].items(), key=lambda item: item[1][0] / item[1][1])
         architecture = self.space.architecture(row)
-        costs = {b.name: float(b.cost(np.array([row]))[0]) for b in budgets_of(self.space, platform)}
+        costs = {b.name: b.cost_of(np.array(row)) for b in budgets_of(self.space, platform)}
         return Choice(architecture, total / count, costs)
 
     def state_dict(self) -> dict[str, Any]:

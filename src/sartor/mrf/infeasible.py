@@ -24,7 +24,7 @@ def explain(problem: Problem, budgets: Sequence[Budget]) -> RequestError:
             "no architecture keeps all rules (with every score finite); loosen a rule or allow more options"
         )
     failing = [
-        f"{budget} cannot be met: the cheapest reachable {budget.name} is {number(value)}"
+        f"{budget} cannot be met: the cheapest reachable {budget.name} is {number(budget.in_unit(value))}"
         for budget, value in zip(budgets, alone, strict=True)
         if value is not None and value > budget.limit
     ]
@@ -36,7 +36,7 @@ def explain(problem: Problem, budgets: Sequence[Budget]) -> RequestError:
         value = cheapest_value(problem, budget.cost, others)
         if value is not None:
             met = " and ".join(str(other) for other in others)
-            together.append(f"with {met} the cheapest reachable {budget.name} is {number(value)}")
+            together.append(f"with {met} the cheapest reachable {budget.name} is {number(budget.in_unit(value))}")
     listed = ", ".join(str(budget) for budget in budgets)
     return InfeasibleBudgetError(
         f"each budget can be met alone, but not together ({listed}): " + "; ".join(together) + "; raise a limit"

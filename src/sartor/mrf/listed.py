@@ -49,7 +49,7 @@ def listed(problem: Problem, budgets: Sequence[Budget] = ()) -> View:
     for rule in problem.rules:
         kept &= rule.table[tuple(rows[:, d] for d in rule.scope)].astype(bool)
     core = Problem((len(rows),), tabulate(problem.scores, rows), [Factor((0,), kept)], names=["the list of rows"])
-    lifted = tuple(Budget(tabulate(b.cost, rows), b.limit, b.name) for b in budgets)
+    lifted = tuple(Budget(tabulate(b.cost, rows), b.limit, b.name, b.unit) for b in budgets)
     return View(problem, tuple(budgets), core, lifted)
 
 

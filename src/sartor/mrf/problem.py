@@ -66,24 +66,38 @@ class Problem:
 class Budget:
     """A cost that must stay at or below a limit (equality is feasible).
 
-    A sum must hold integers (latencies in whole micro-units); a maximum may hold any numbers.
+    A sum must hold integers; a maximum may hold any numbers. Tables and limit count in one unit, and ``unit`` is what
+    that is worth in the unit of the budget's name: latencies in whole nanoseconds have 1e-6 for ``latency_ms``.
+    Messages and the costs of a solution are in the name's unit; the answer does not depend on it.
     """
 
     cost: FactorCost
     limit: float
     name: str
+    unit: float = 1.0
 
     def __post_init__(self) -> None:
         if math.isnan(self.limit):
             raise RequestError(f"the limit of budget {self.name!r} is not a number")
+        if not 0 < self.unit < math.inf:
+            raise RequestError(f"the unit of budget {self.name!r} is {self.unit}, it must be positive and finite")
 
     @property
     def summed(self) -> bool:
         """Whether the cost is a sum over factors; otherwise it is a maximum."""
         return self.cost.reduction == "sum"
 
+    def in_unit(self, value: float) -> float:
+        """A value of the tables in the unit of the budget's name; whole numbers stay so where the two are one."""
+        # Dividing rounds once: 57,300,000 * 1e-6 is above 57.3, and a budget met to the digit would look missed.
+        return value if self.unit == 1 else value / (1 / self.unit)
+
+    def cost_of(self, row: Array) -> float:
+        """The cost of one row ``[D]`` in the unit of the budget's name."""
+        return self.in_unit(self.cost(np.asarray(row)[None])[0].item())
+
     def __str__(self) -> str:
-        return f"{self.name} <= {number(self.limit)}"
+        return f"{self.name} <= {number(self.in_unit(self.limit))}"
 
 
 @dataclass(frozen=True)
@@ -93,8 +107,8 @@ class Solution:
     Attributes:
         row: option indices, ``[D]``.
         score: the row's score.
-        costs: the row's cost under every budget, by the budget's name.
-        multiplier: score per unit of the summed budget's cost (gamma of the papers) at the optimum of the
+        costs: the row's cost under every budget, by the budget's name and in its unit.
+        multiplier: score per unit of the summed budget's tables (gamma of the papers) at the optimum of the
             Lagrangian; 0 where the budget does not bind, None without a summed budget or with several.
         gap: how much lower the true optimum may be at most; 0.0 means proven optimal.
     """
@@ -114,7 +128,7 @@ def solution(
     gap: float = 0.0,
 ) -> Solution:
     """The row with its score and costs, evaluated on the tables as they were given."""
-    costs = {budget.name: budget.cost(row[None])[0].item() for budget in budgets}
+    costs = {budget.name: budget.cost_of(row) for budget in budgets}
     return Solution(row, float(problem.scores(row[None])[0]), costs, multiplier, gap)
 
 

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 
 from sartor.costs.analytic import ANALYTIC_COSTS
 from sartor.elastic.supernet import Supernet
-from sartor.methods.method import Choice, Method, check_reachable
+from sartor.methods.budgets import check_reachable
+from sartor.methods.method import Choice, Method
 from sartor.methods.supernet_evaluator import SupernetEvaluator
 from sartor.pipeline.setting import Setting
 from sartor.seeds import numpy_generator

@@ -20,8 +20,9 @@ from torch import Tensor
 from sartor.decisions import Decision, Template
 from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.layers import Stack
+from sartor.methods.budgets import check_reachable
 from sartor.methods.evaluator import TableEvaluator
-from sartor.methods.method import Choice, Method, check_reachable
+from sartor.methods.method import Choice, Method
 from sartor.methods.supernet_evaluator import SupernetEvaluator
 from sartor.platforms import Platform
 from sartor.runtime import Runtime

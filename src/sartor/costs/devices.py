@@ -1,0 +1,63 @@
+"""Devices whose latencies are known, as factor costs in whole nanoseconds.
+
+A device is one module with a function of the device's name that takes a space and returns a :class:`FactorCost`, from a
+table of measured layers or from a fitted model. Whole numbers keep the solvers exact; people read milliseconds.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from sartor.costs.factors import FactorCost
+from sartor.errors import RequestError
+
+if TYPE_CHECKING:
+    from sartor.space import SearchSpace
+
+MS_PER_NS = 1e-6
+
+# Adding a device is one new file and one line here; tests/costs/test_devices.py then covers it.
+_MODULES = {
+    "pixel1_tunas": "sartor.costs.pixel1_tunas",
+}
+
+_COSTS: WeakKeyDictionary[SearchSpace, dict[str, FactorCost]] = WeakKeyDictionary()
+
+
+def names() -> tuple[str, ...]:
+    """The names of all devices."""
+    return tuple(_MODULES)
+
+
+def device_cost(space: SearchSpace, device: str) -> FactorCost:
+    """The latency of a space's architectures on a device: a sum of factors in whole nanoseconds.
+
+    Raises:
+        RequestError: the device is unknown, or knows nothing of this space at this picture size.
+    """
+    known = _COSTS.setdefault(space, {})
+    if device not in known:
+        known[device] = _model(device)(space)
+    return known[device]
+
+
+def latency_ms(space: SearchSpace, device: str) -> FactorCost:
+    """The same latency in milliseconds, in floating point: to read, not to solve with."""
+    scaled = device_cost(space, device).scaled(MS_PER_NS)
+    return FactorCost(scaled.sizes, scaled.factors, scaled.constant, scaled.reduction, "latency_ms")
+
+
+def _model(device: str) -> Callable[[SearchSpace], FactorCost]:
+    if device not in _MODULES:
+        close = difflib.get_close_matches(device, _MODULES, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise RequestError(
+            f"no latencies are known of device {device!r}{hint}; known devices are {', '.join(_MODULES)}. Budgets in "
+            "macs, params and peak_memory_bytes need no device"
+        )
+    function: Callable[[SearchSpace], FactorCost] = getattr(importlib.import_module(_MODULES[device]), device)
+    return function
