@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sartor.errors import RequestError
 from sartor.train.passes import Pass
+
+# How the passes of a step add up: by their own weights, or by how well each explains the batch.
+Combine = Literal["sum", "likelihood"]
 
 # What a picture costs: a backward computation costs about two forward ones.
 TRAINING_COST, SCORING_COST = 3, 1
@@ -40,9 +43,11 @@ class History:
 class Evaluator(Protocol):
     """Shared weights or a table, behind one contract.
 
-    ``train`` makes one update of the shared weights and returns the losses of the observed passes (NaN elsewhere);
+    ``train`` makes one update of the shared weights and returns the losses of the observed passes (NaN elsewhere); with
+    ``combine="likelihood"`` the passes are weighted by softmax(-loss / temperature) in place of their own weights.
     ``score`` answers on data that the weights never learn from: losses and qualities in 0..1. ``progress`` runs
-    from 0 to 1, of training cost or of queries. ``trains`` says whether there are weights to warm up.
+    from 0 to 1, of training cost or of queries; scoring one network takes ``scoring_share`` of it. ``trains`` says
+    whether there are weights to warm up.
     """
 
     trains: bool
@@ -54,7 +59,12 @@ class Evaluator(Protocol):
     @property
     def done(self) -> bool: ...
 
-    def train(self, passes: Sequence[Pass]) -> NDArray[np.float64]: ...
+    @property
+    def scoring_share(self) -> float: ...
+
+    def train(
+        self, passes: Sequence[Pass], combine: Combine = "sum", temperature: float = 1.0
+    ) -> NDArray[np.float64]: ...
 
     def score(self, selections: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
 
@@ -66,15 +76,25 @@ class TableEvaluator:
         rows: option indices ``[n, D]``.
         accuracy: percent, ``[n]`` or ``[n, repeats]``; a query draws one repeat.
         queries: how many answers are allowed; beyond them every answer is NaN.
-        rng: draws the repeats.
+        rng: draws the repeats and the noise.
+        noise_points: standard deviation, in percent points, of normal noise added to every answer, as the accuracy on
+            a small batch has it.
     """
 
     trains = False
 
-    def __init__(self, rows: NDArray[Any], accuracy: NDArray[Any], queries: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        rows: NDArray[Any],
+        accuracy: NDArray[Any],
+        queries: int,
+        rng: np.random.Generator,
+        noise_points: float = 0.0,
+    ) -> None:
         self.index = {tuple(int(v) for v in row): i for i, row in enumerate(rows)}
         self.accuracy = np.asarray(accuracy, dtype=np.float64).reshape(len(rows), -1)
         self.queries, self.spent, self.rng = queries, 0, rng
+        self.noise_points = noise_points
         self.history = History()
 
     @property
@@ -87,7 +107,12 @@ class TableEvaluator:
         """Whether every query is spent."""
         return self.spent >= self.queries
 
-    def train(self, passes: Sequence[Pass]) -> NDArray[np.float64]:
+    @property
+    def scoring_share(self) -> float:
+        """The share of the queries that one network takes."""
+        return 1 / self.queries
+
+    def train(self, passes: Sequence[Pass], combine: Combine = "sum", temperature: float = 1.0) -> NDArray[np.float64]:
         """Errors (1 - accuracy) of the observed passes; the others cost nothing, as there are no weights.
 
         The paired difference to another pass would cost a query and say nothing that the error does not.
@@ -118,5 +143,7 @@ class TableEvaluator:
             raise RequestError(f"the table has no row {row}; give the space its rows, so that only they are asked for")
         repeats = self.accuracy[self.index[row]]
         quality = float(repeats[self.rng.integers(len(repeats))]) / 100.0
+        if self.noise_points:
+            quality += self.noise_points / 100.0 * float(self.rng.standard_normal())
         self.history.add(selection, 1.0 - quality, quality)
         return 1.0 - quality, quality

@@ -13,7 +13,7 @@ from sartor import mrf
 from sartor.costs.factors import FactorCost
 from sartor.errors import RequestError
 from sartor.methods.budgets import budgets_of, forbid_above
-from sartor.methods.evaluator import SCORING_COST, TRAINING_COST, Evaluator
+from sartor.methods.evaluator import Evaluator
 from sartor.methods.method import Choice, Method
 from sartor.platforms import Platform
 from sartor.seeds import numpy_generator
@@ -59,7 +59,6 @@ class RandomSearch(Method):
         super().__init__(space, platforms, settings or RandomSettings(), seed)
         # Per platform: row -> [sum of losses, times observed].
         self.seen: list[dict[tuple[int, ...], list[float]]] = [{} for _ in self.platforms]
-        self.training_share = 0.0  # of the allowed cost, that one training step took
         self.affordable = 0  # candidates per platform that the share for scoring pays for; 0 before it starts
 
     @property
@@ -67,12 +66,8 @@ class RandomSearch(Method):
         return 3 if self.space.smallest is not None else 1
 
     def step(self, evaluator: Evaluator) -> dict[str, float]:
-        before = evaluator.progress
-        if evaluator.trains and before < 1 - self.settings.scoring:
-            metrics = self._train(evaluator)
-            self.training_share = evaluator.progress - before
-        else:
-            metrics = self._score(evaluator)
+        training = evaluator.trains and evaluator.progress < 1 - self.settings.scoring
+        metrics = self._train(evaluator) if training else self._score(evaluator)
         self.steps += 1
         return metrics
 
@@ -102,18 +97,14 @@ class RandomSearch(Method):
             rng = numpy_generator(self.seed, "candidates", self.steps)
             return sample_within(self.space, budgets_of(self.space, self.platforms[k]), 1, rng)
         if not self.affordable:
-            self.affordable = self._affordable(1 - evaluator.progress)
+            # As many as the rest of the cost scores once, for every platform.
+            fitting = (1 - evaluator.progress) / (evaluator.scoring_share * len(self.platforms))
+            self.affordable = max(1, min(self.settings.candidates, int(fitting + 1e-9)))
         if not self.seen[k]:
             rng = numpy_generator(self.seed, "candidates", k)
             budgets = budgets_of(self.space, self.platforms[k])
             return np.unique(sample_within(self.space, budgets, self.affordable, rng), axis=0)
         return np.array(list(self.seen[k]))
-
-    def _affordable(self, rest: float) -> int:
-        """How many candidates each platform can have so that a ``rest`` of the cost scores all of them once."""
-        share = self.training_share * SCORING_COST / (TRAINING_COST * self.passes_per_step)  # of one candidate
-        fitting = rest / (share * len(self.platforms))
-        return max(1, min(self.settings.candidates, int(fitting + 1e-9)))
 
     def scores(self) -> FactorCost:
         raise RequestError("random search has no scores to solve with: its answer is the best network that it observed")
@@ -138,12 +129,12 @@ class RandomSearch(Method):
 
     def state_dict(self) -> dict[str, Any]:
         seen = [[[list(row), *entry] for row, entry in platform.items()] for platform in self.seen]
-        return {**super().state_dict(), "seen": seen, "shares": [self.training_share, self.affordable]}
+        return {**super().state_dict(), "seen": seen, "affordable": self.affordable}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         self.seen = [{tuple(row): [total, count] for row, total, count in p} for p in state["seen"]]
-        self.training_share, self.affordable = state["shares"]
+        self.affordable = state["affordable"]
 
 
 def sample_within(space: Any, budgets: Sequence[mrf.Budget], n: int, rng: np.random.Generator) -> NDArray[np.int64]:

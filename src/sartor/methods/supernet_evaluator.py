@@ -9,10 +9,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sartor import world
 from sartor.elastic.supernet import Supernet
-from sartor.methods.evaluator import SCORING_COST, TRAINING_COST, History
+from sartor.methods.evaluator import SCORING_COST, TRAINING_COST, Combine, History
 from sartor.runtime import Runtime
 from sartor.train.networks import Stream
 from sartor.train.optimiser import PrefixSGD, learning_rate
@@ -27,8 +28,8 @@ class SupernetEvaluator:
     Args:
         supernet: the shared weights.
         weight_stream, policy_stream: batches that teach the weights, and batches that steer the method.
-        settings: optimiser and length; the length is the cost of ``passes_per_step`` training passes per step of
-            ``settings.epochs``, so that methods that score in place of training get the same.
+        settings: optimiser and length; the length is the cost of ``passes_per_step`` training passes and
+            ``scorings_per_step`` scored networks per step of ``settings.epochs``, however a method spends it.
     """
 
     trains = True
@@ -42,14 +43,16 @@ class SupernetEvaluator:
         runtime: Runtime,
         *,
         passes_per_step: int = 3,
+        scorings_per_step: int = 0,
     ) -> None:
         self.supernet, self.settings, self.runtime = supernet, settings, runtime
         runtime.place(supernet)
         self.weight_stream, self.policy_stream = weight_stream, policy_stream
         self.optimiser = PrefixSGD(supernet.parameters(), settings, supernet.bank)
-        self.runner = PassRunner(lambda x, s, _: supernet(x, s), settings.micro_batch, 0.0, runtime.autocast)
+        self.runner = PassRunner(lambda x, s, _: supernet(x, _row(s)), settings.micro_batch, 0.0, runtime.autocast)
         steps = max(1, round(settings.epochs * weight_stream.steps_per_epoch))
-        self.total_cost = steps * passes_per_step * TRAINING_COST * weight_stream.batch_size
+        training = passes_per_step * TRAINING_COST * weight_stream.batch_size
+        self.total_cost = steps * (training + scorings_per_step * SCORING_COST * policy_stream.batch_size)
         self.cost = self.updates = self.scorings = self.images = 0
         self.learning_rate = settings.learning_rate
         self.history = History()
@@ -64,11 +67,19 @@ class SupernetEvaluator:
         """Whether the allowed cost is spent."""
         return self.cost >= self.total_cost
 
-    def train(self, passes: Sequence[Pass]) -> NDArray[np.float64]:
+    @property
+    def scoring_share(self) -> float:
+        """The share of the allowed cost that scoring one network takes."""
+        return SCORING_COST * self.policy_stream.batch_size / self.total_cost
+
+    def train(self, passes: Sequence[Pass], combine: Combine = "sum", temperature: float = 1.0) -> NDArray[np.float64]:
         """One update of the shared weights from the next training batch."""
         self.supernet.train()
         x, y = self.weight_stream.batch(self.updates)
-        losses = self.runner(x, y, passes)
+        if combine == "likelihood":
+            losses = self.runner.likelihood(x, y, passes, self._gradients, temperature)
+        else:
+            losses = self.runner(x, y, passes)
         self.learning_rate = learning_rate(self.settings, self.progress * self.settings.epochs)
         self.optimiser.step(self.learning_rate)
         self.updates += 1
@@ -85,7 +96,7 @@ class SupernetEvaluator:
         x, y = self.policy_stream.batch(self.scorings)
         losses, qualities = np.empty(len(selections)), np.empty(len(selections))
         for i, selection in enumerate(selections):
-            logits = self.supernet(x, selection)
+            logits = self.supernet(x, _row(selection))
             logits = logits[-1] if isinstance(logits, tuple) else logits
             losses[i] = float(F.cross_entropy(logits.float(), y))
             qualities[i] = float((logits.argmax(dim=1) == y).double().mean())
@@ -95,6 +106,9 @@ class SupernetEvaluator:
         self.scorings += 1
         self._spend(len(selections) * self.policy_stream.batch_size, SCORING_COST)
         return losses, qualities
+
+    def _gradients(self) -> list[Tensor]:
+        return [p.grad for p in self.supernet.parameters() if p.grad is not None]
 
     def _spend(self, images: int, unit: int) -> None:
         self.images += images
@@ -115,3 +129,8 @@ class SupernetEvaluator:
         self.optimiser.load_state_dict(state["optimiser"])
         self.cost, self.updates, self.scorings, self.images = state["counters"]
         self.history = History(**state["history"])
+
+
+def _row(selection: Any) -> Any:
+    """The bare row of an architecture: a method may hold those of the same space at another picture size."""
+    return getattr(selection, "row", selection)

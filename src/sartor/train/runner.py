@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sartor import world
+from sartor.train.likelihood import add_weighted_gradients
 from sartor.train.passes import Pass
 
 # Runs the shared weights: (pictures, selection, whether to drop features) -> logits, or a tuple with one per exit.
@@ -53,15 +54,45 @@ class PassRunner:
                 values[i] = np.nan
         return values
 
+    def likelihood(
+        self,
+        x: Tensor,
+        y: Tensor,
+        passes: Sequence[Pass],
+        gradients: Callable[[], Sequence[Tensor]],
+        temperature: float,
+    ) -> NDArray[np.float64]:
+        """Adds the gradients of passes that learn the labels, weighted by how well each explains the batch.
+
+        ``gradients()`` lists the buffers that the passes add to. Returns as a call does (see
+        :func:`sartor.train.likelihood.add_weighted_gradients`).
+        """
+        if any(p.teacher is not None or p.minus is not None for p in passes):
+            raise ValueError("passes weighted by their likelihood learn the labels, each on its own")
+        losses = add_weighted_gradients(
+            x,
+            y,
+            passes,
+            lambda part, p: self._logits(part, p),
+            lambda logits, labels: self._loss(logits, labels, None),
+            gradients,
+            temperature=temperature,
+            piece=self.micro_batch or len(x),
+        )
+        return np.where([p.observe for p in passes], losses, np.nan)
+
+    def _logits(self, x: Tensor, p: Pass) -> list[Tensor]:
+        with self.autocast() if self.autocast else nullcontext():
+            outputs = _as_tuple(self.forward(x, p.selection, p.dropout))
+        return [out.float() for out in outputs]
+
     def _piece(self, x: Tensor, y: Tensor, passes: Sequence[Pass], share: float) -> Tensor:
         """All passes over one piece; returns the hard losses, weighted by the piece's share of the batch."""
         taught = {p.teacher for p in passes if p.teacher is not None}
         teachers: dict[int, tuple[Tensor, ...]] = {}
         hard = torch.zeros(len(passes), dtype=torch.float64, device=x.device)
         for i, p in enumerate(passes):
-            with self.autocast() if self.autocast else torch.enable_grad():
-                outputs = _as_tuple(self.forward(x, p.selection, p.dropout))
-            logits = [out.float() for out in outputs]
+            logits = self._logits(x, p)
             if i in taught:
                 teachers[i] = tuple(out.detach() for out in logits)
             loss = self._loss(logits, y, None if p.teacher is None else teachers[p.teacher])
