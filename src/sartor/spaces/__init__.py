@@ -16,6 +16,9 @@ _MODULES = {
     "mobilenet_v1": "sartor.spaces.mobilenet_v1",
     "channel_bench_macro": "sartor.spaces.channel_bench_macro",
     "nas_bench_macro": "sartor.spaces.nas_bench_macro",
+    "proxylessnas": "sartor.spaces.tunas.proxylessnas",
+    "proxylessnas_enlarged": "sartor.spaces.tunas.proxylessnas_enlarged",
+    "mobilenetv3_like": "sartor.spaces.tunas.mobilenetv3_like",
 }
 
 

@@ -16,9 +16,26 @@ def _mobilenet_v1(match: re.Match[str], num_classes: int, image_size: int) -> Bl
     return space.blueprint(space.uniform(float(match[1])), match[0])
 
 
+def _tunas(match: re.Match[str], num_classes: int, image_size: int) -> Blueprint:
+    from sartor.spaces.tunas.networks import network_blueprint
+
+    return network_blueprint(match[0], num_classes=num_classes, image_size=image_size)
+
+
+_TUNAS = (
+    "mobilenet_v2",
+    "mnasnet_b1",
+    "proxylessnas_mobile",
+    "mobilenet_v3_large",
+    "tunas_mobilenetv3_like",
+    "mobilenet_multi_avg",
+    "mobilenet_multi_max",
+)
+
 # A pattern of names -> the function that resolves them; a family is one line.
 _FAMILIES: dict[str, tuple[str, Callable[[re.Match[str], int, int], Blueprint]]] = {
     r"mobilenet_v1_(\d+(?:\.\d+)?)x": ("mobilenet_v1_<width>x", _mobilenet_v1),
+    **{name: (name, _tunas) for name in _TUNAS},
 }
 
 

@@ -17,7 +17,7 @@ def space_names() -> tuple[str, ...]:
     return (*spaces.names(), *_EXAMPLES)
 
 
-_SMALL = {"image_size": 8, "num_classes": 5, "multiplier": 0.25}
+_SMALL = {"image_size": 8, "num_classes": 5, "multiplier": 0.25, "depth": 2}
 
 
 @cache
