@@ -13,6 +13,11 @@ from sartor.memory import BYTES_PER_ELEMENT, peak_elements
 if TYPE_CHECKING:
     from torch import nn
 
+    from sartor.initialisers import Initialiser
+
+# What batch norms add to the variance where a space says nothing else: torch's own.
+NORM_EPS = 1e-5
+
 Join = Literal["single", "sum", "concat"]
 
 
@@ -45,12 +50,16 @@ class Block:
 
 @dataclass(frozen=True)
 class Blueprint:
-    """A network resolved to concrete layers; ``build()`` makes it, the properties count it."""
+    """A network resolved to concrete layers; ``build()`` makes it, the properties count it.
+
+    ``norm_eps``: what its batch norms add to the variance.
+    """
 
     blocks: tuple[Block, ...]
     in_channels: int
     image_size: int
     name: str = "network"
+    norm_eps: float = NORM_EPS
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -78,11 +87,11 @@ class Blueprint:
         """Outputs of the last block."""
         return self.blocks[-1].stack.out_channels
 
-    def build(self, *, seed: int = 0, dropout: float = 0.0) -> nn.Module:
+    def build(self, *, seed: int = 0, dropout: float = 0.0, initialiser: Initialiser = "he_fan_out") -> nn.Module:
         """The plain network with freshly initialised weights (see :func:`sartor.network.build`)."""
         from sartor.network import build
 
-        return build(self, seed=seed, dropout=dropout)
+        return build(self, seed=seed, dropout=dropout, initialiser=initialiser)
 
     def to_dict(self) -> dict[str, Any]:
         """The blueprint as plain lists and dictionaries, for JSON."""
@@ -90,14 +99,15 @@ class Blueprint:
             "name": self.name,
             "in_channels": self.in_channels,
             "image_size": self.image_size,
+            "norm_eps": self.norm_eps,
             "blocks": [_block_to_dict(block) for block in self.blocks],
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Blueprint:
-        """The inverse of :meth:`to_dict`."""
+        """The inverse of :meth:`to_dict`; files from before ``norm_eps`` could be chosen have torch's own."""
         blocks = tuple(_block_from_dict(block) for block in data["blocks"])
-        return cls(blocks, data["in_channels"], data["image_size"], data["name"])
+        return cls(blocks, data["in_channels"], data["image_size"], data["name"], float(data.get("norm_eps", NORM_EPS)))
 
 
 def _node_to_dict(node: Node) -> dict[str, Any]:

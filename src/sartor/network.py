@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sartor.blueprint import Block, Blueprint
+from sartor.blueprint import NORM_EPS, Block, Blueprint
+from sartor.initialisers import Initialiser, initialise
 from sartor.layers import WITH_WEIGHTS, Layer, Node, Residual
 from sartor.memory import PICTURES
 
@@ -64,40 +65,44 @@ class GraphNetwork(nn.Module):
         return results if len(results) > 1 else results[0]
 
 
-def build(blueprint: Blueprint, *, seed: int = 0, dropout: float = 0.0) -> nn.Module:
-    """The network of a blueprint with freshly initialised weights.
+def build(
+    blueprint: Blueprint, *, seed: int = 0, dropout: float = 0.0, initialiser: Initialiser = "he_fan_out"
+) -> nn.Module:
+    """The network of a blueprint with freshly initialised weights (see :func:`sartor.initialisers.initialise`).
 
     A chain becomes an ``nn.Sequential`` of blocks; a graph or a network with exits a :class:`GraphNetwork`.
-    Convolutions start from He's normal initialisation (fan-out), the linear layer from torch's own.
     """
     generator = torch.Generator().manual_seed(seed)
-    blocks = {b.name: build_body(b.stack.body, dropout) for b in blueprint.blocks}
+    blocks = {b.name: build_body(b.stack.body, dropout, blueprint.norm_eps) for b in blueprint.blocks}
     network = nn.Sequential(OrderedDict(blocks)) if is_chain(blueprint.blocks) else GraphNetwork(blueprint, blocks)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            initialise(module.weight, module.bias, module.groups if isinstance(module, nn.Conv2d) else 1, generator)
+            groups = module.groups if isinstance(module, nn.Conv2d) else 1
+            initialise(module.weight, module.bias, groups, generator, initialiser)
     return network
 
 
-def build_body(body: Sequence[Node], dropout: float = 0.0) -> nn.Sequential:
+def build_body(body: Sequence[Node], dropout: float = 0.0, norm_eps: float = NORM_EPS) -> nn.Sequential:
     """The layers of a body as a sequence of named torch modules."""
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     for i, node in enumerate(body):
         if isinstance(node, Layer):
             if node.name in modules and node.kind in WITH_WEIGHTS:
                 raise ValueError(f"two layers of one body are named {node.name!r}")
+            if node.kind == "linear" and "flatten" not in modules:
+                modules["flatten"] = nn.Flatten()  # a block may begin with features that another one pooled
             name = f"{node.name}_{i}" if node.name in modules else node.name
-            modules[name] = build_layer(node, dropout, in_place=owns_input(body, i))
+            modules[name] = build_layer(node, dropout, norm_eps, in_place=owns_input(body, i))
             if node.kind == "global_pool" and not _still_spatial(body, i):
                 modules["flatten"] = nn.Flatten()
         else:
             wrapper = ResidualModule if isinstance(node, Residual) else GateModule
-            inner = build_body(node.body, dropout)
+            inner = build_body(node.body, dropout, norm_eps)
             modules[f"{type(node).__name__.lower()}{i}"] = wrapper(OrderedDict(inner.named_children()))
     return nn.Sequential(modules)
 
 
-def build_layer(layer: Layer, dropout: float = 0.0, *, in_place: bool = True) -> nn.Module:
+def build_layer(layer: Layer, dropout: float = 0.0, norm_eps: float = NORM_EPS, *, in_place: bool = True) -> nn.Module:
     """One torch layer; ``in_place`` lets an activation overwrite its input."""
     if layer.kind == "conv":
         return nn.Conv2d(
@@ -113,7 +118,7 @@ def build_layer(layer: Layer, dropout: float = 0.0, *, in_place: bool = True) ->
     if layer.kind == "linear":
         return nn.Linear(layer.in_channels, layer.out_channels)
     if layer.kind == "batch_norm":
-        return nn.BatchNorm2d(layer.out_channels)
+        return nn.BatchNorm2d(layer.out_channels, norm_eps)
     if layer.kind == "activation":
         return ACTIVATIONS[layer.function](**({} if layer.function == "sigmoid" else {"inplace": in_place}))
     if layer.kind == "pool":
@@ -126,20 +131,6 @@ def build_layer(layer: Layer, dropout: float = 0.0, *, in_place: bool = True) ->
 def padding(layer: Layer) -> int:
     """The padding that keeps the side at stride 1."""
     return layer.dilation * (layer.kernel // 2)
-
-
-def initialise(weight: Tensor, bias: Tensor | None, groups: int, generator: torch.Generator) -> None:
-    """He's normal initialisation for convolutions (fan-out), torch's own uniform one for linear layers."""
-    with torch.no_grad():
-        if weight.ndim == 4:
-            fan_out = weight.shape[0] * weight.shape[2] * weight.shape[3] // groups
-            weight.normal_(0.0, (2.0 / fan_out) ** 0.5, generator=generator)
-        else:
-            bound = weight.shape[1] ** -0.5
-            weight.uniform_(-bound, bound, generator=generator)
-        if bias is not None:
-            bound = (weight[0].numel()) ** -0.5
-            bias.uniform_(-bound, bound, generator=generator)
 
 
 def join_inputs(inputs: Sequence[Tensor], join: str) -> Tensor:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sartor.blueprint import Block, Blueprint
+from sartor.blueprint import NORM_EPS, Block, Blueprint
 from sartor.costs.factors import Factor, FactorCost
 from sartor.decisions import Decision, Rule, Template, tabulate_rule
 from sartor.errors import RequestError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sartor.elastic.supernet import Supernet
+    from sartor.initialisers import Initialiser
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +43,9 @@ class Architecture:
         """The concrete layers."""
         return self.space.blueprint(self.values)
 
-    def build(self, *, seed: int = 0, dropout: float = 0.0) -> nn.Module:
+    def build(self, *, seed: int = 0, dropout: float = 0.0, initialiser: Initialiser = "he_fan_out") -> nn.Module:
         """The plain network with freshly initialised weights."""
-        return self.blueprint.build(seed=seed, dropout=dropout)
+        return self.blueprint.build(seed=seed, dropout=dropout, initialiser=initialiser)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; :meth:`SearchSpace.from_dict` reads it back."""
@@ -72,6 +73,7 @@ class SearchSpace:
         groups: which decisions form one joint choice (default: each its own).
         references: name -> option values of known networks; those that the space holds are listed.
         smallest, largest: option indices where they mean something (default: first and last of width decisions).
+        norm_eps: what batch norms add to the variance, in the supernet and in every network of the space.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class SearchSpace:
         smallest: Sequence[int] | None = None,
         largest: Sequence[int] | None = None,
         uniform: Callable[[float], Mapping[str, Any]] | None = None,
+        norm_eps: float = NORM_EPS,
     ) -> None:
         self.name = name
         self.options = dict(options or {})
@@ -96,6 +99,7 @@ class SearchSpace:
         self.templates = tuple(templates)
         self.image_size = image_size
         self.in_channels = in_channels
+        self.norm_eps = norm_eps
         self.index = {d.name: i for i, d in enumerate(self.decisions)}
         self.sizes = tuple(len(d.options) for d in self.decisions)
         self.groups = tuple(
@@ -236,7 +240,7 @@ class SearchSpace:
     def blueprint(self, values: Mapping[str, Any], name: str | None = None) -> Blueprint:
         """The concrete layers for option values, which need not be in the grid."""
         blocks = tuple(self._block(i, self.stack(t, values)) for i, t in enumerate(self.templates))
-        return Blueprint(blocks, self.in_channels, self.image_size, name or self.name)
+        return Blueprint(blocks, self.in_channels, self.image_size, name or self.name, self.norm_eps)
 
     def stack(self, template: Template, values: Mapping[str, Any]) -> Stack:
         """The resolved stack of one template, cached."""
@@ -264,11 +268,11 @@ class SearchSpace:
             self._costs[key] = analytic_cost(self, name, exit=exit, lazy=lazy, dtype=dtype)
         return self._costs[key]
 
-    def supernet(self, *, seed: int = 0) -> Supernet:
+    def supernet(self, *, seed: int = 0, initialiser: Initialiser = "he_fan_out") -> Supernet:
         """One set of weights for every architecture of this space."""
         from sartor.elastic.supernet import Supernet
 
-        return Supernet(self, seed=seed)
+        return Supernet(self, seed=seed, initialiser=initialiser)
 
     def template_cells(self, template: Template) -> tuple[tuple[int, ...], list[Stack]]:
         """The template's decision indices in ascending order and its stacks for every combination of options."""

@@ -173,7 +173,7 @@ def test_wrong_files_are_refused(network: SlimmableNetwork, tmp_path: Path) -> N
     some = dict(list(tensors.items())[1:])
     for metadata, held, message in (
         ({}, tensors, "is not a slimmable network of Sartor"),
-        ({**good, "format_version": "2"}, tensors, "has format version 2; this Sartor reads version 1"),
+        ({**good, "format_version": "3"}, tensors, "has format version 3; this Sartor reads up to version 2"),
         ({**good, "blueprints": "{"}, tensors, "cannot be read"),
         ({**good, "blueprints": "{}"}, tensors, "at least one switch"),
         ({**good, "blueprints": '{"a": {"blocks": [1]}}'}, tensors, "cannot be read"),

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import nn
 
+from sartor.blueprint import NORM_EPS
 from sartor.elastic.layers import Extent, SlicedBatchNorm, SlicedConv2d, SlicedLinear, SlicedModule
+from sartor.initialisers import Initialiser
 from sartor.layers import WITH_WEIGHTS, Layer, Stack, walk_layers
 
 
@@ -17,10 +19,20 @@ class WeightBank(nn.Module):
 
     Args:
         stacks: pairs (block name, stack), all that will ever run.
+        seed, initialiser: what the weights start from (see :func:`sartor.initialisers.initialise`).
         norms: whether batch norms are held here (a slimmable network keeps one set per platform instead).
+        norm_eps: what they add to the variance.
     """
 
-    def __init__(self, stacks: Iterable[tuple[str, Stack]], *, seed: int = 0, norms: bool = True) -> None:
+    def __init__(
+        self,
+        stacks: Iterable[tuple[str, Stack]],
+        *,
+        seed: int = 0,
+        initialiser: Initialiser = "he_fan_out",
+        norms: bool = True,
+        norm_eps: float = NORM_EPS,
+    ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         self.blocks = nn.ModuleDict()
@@ -31,7 +43,7 @@ class WeightBank(nn.Module):
                 self.blocks[block] = nn.ModuleDict()
             holder = self.blocks[block]
             assert isinstance(holder, nn.ModuleDict)
-            holder[name] = _sliced(layer, generator)
+            holder[name] = _sliced(layer, generator, initialiser, norm_eps)
         self._table = {
             (block, name): module
             for block, holder in self.blocks.items()
@@ -96,7 +108,8 @@ def _dense(a: Layer, b: Layer) -> bool:
     return a.groups == 1 < b.groups and (a.in_channels, a.out_channels) != (1, 1)
 
 
-def _sliced(layer: Layer, generator: torch.Generator) -> SlicedModule:
-    if layer.kind == "conv":
-        return SlicedConv2d(layer, generator)
-    return SlicedLinear(layer, generator) if layer.kind == "linear" else SlicedBatchNorm(layer)
+def _sliced(layer: Layer, generator: torch.Generator, initialiser: Initialiser, norm_eps: float) -> SlicedModule:
+    if layer.kind == "batch_norm":
+        return SlicedBatchNorm(layer, norm_eps)
+    kind = SlicedConv2d if layer.kind == "conv" else SlicedLinear
+    return kind(layer, generator, initialiser)

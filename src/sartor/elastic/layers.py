@@ -14,8 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sartor.blueprint import NORM_EPS
+from sartor.initialisers import Initialiser, initialise
 from sartor.layers import Layer
-from sartor.network import initialise, padding
+from sartor.network import padding
 
 Extent = tuple[int, ...]
 
@@ -58,12 +60,12 @@ class SlicedModule(nn.Module):
 class SlicedConv2d(SlicedModule):
     """A convolution whose input and output channels are prefixes; depthwise ones have one prefix."""
 
-    def __init__(self, widest: Layer, generator: torch.Generator) -> None:
+    def __init__(self, widest: Layer, generator: torch.Generator, initialiser: Initialiser = "he_fan_out") -> None:
         super().__init__()
         in_channels = widest.in_channels // widest.groups
         self.weight = nn.Parameter(torch.empty(widest.out_channels, in_channels, widest.kernel, widest.kernel))
         self.bias = nn.Parameter(torch.empty(widest.out_channels)) if widest.bias else None
-        initialise(self.weight, self.bias, widest.groups, generator)
+        initialise(self.weight, self.bias, widest.groups, generator, initialiser)
 
     def forward(self, x: Tensor, layer: Layer) -> Tensor:
         weight = self.prefix("weight", layer.out_channels, layer.in_channels // layer.groups)
@@ -74,11 +76,11 @@ class SlicedConv2d(SlicedModule):
 class SlicedLinear(SlicedModule):
     """A linear layer whose input and output features are prefixes."""
 
-    def __init__(self, widest: Layer, generator: torch.Generator) -> None:
+    def __init__(self, widest: Layer, generator: torch.Generator, initialiser: Initialiser = "he_fan_out") -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(widest.out_channels, widest.in_channels))
         self.bias = nn.Parameter(torch.empty(widest.out_channels))
-        initialise(self.weight, self.bias, 1, generator)
+        initialise(self.weight, self.bias, 1, generator, initialiser)
 
     def forward(self, x: Tensor, layer: Layer) -> Tensor:
         weight = self.prefix("weight", layer.out_channels, layer.in_channels)
@@ -91,11 +93,11 @@ class SlicedBatchNorm(SlicedModule):
     ``statistics`` is None for those of the batch, or the mean and the variance ``[channels]`` to use.
     """
 
-    def __init__(self, widest: Layer) -> None:
+    def __init__(self, widest: Layer, eps: float = NORM_EPS) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(widest.out_channels))
         self.bias = nn.Parameter(torch.zeros(widest.out_channels))
-        self.eps = 1e-5
+        self.eps = eps
 
     def forward(self, x: Tensor, layer: Layer, statistics: tuple[Tensor, Tensor] | None = None) -> Tensor:
         weight = self.prefix("weight", layer.out_channels)

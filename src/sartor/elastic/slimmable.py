@@ -14,11 +14,14 @@ from sartor.elastic.bank import WeightBank
 from sartor.elastic.execution import Dropout, run_blocks, run_body
 from sartor.elastic.supernet import copy_weights, find_layer
 from sartor.errors import RequestError
+from sartor.initialisers import Initialiser
 from sartor.layers import Layer
 from sartor.network import build
 from sartor.storage import write_atomically
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# Version 1 differs in one point: its blueprints say nothing of norm_eps, which was 1e-5.
+_READABLE_VERSIONS = (1, FORMAT_VERSION)
 
 
 class SlimmableNetwork(nn.Module):
@@ -27,13 +30,15 @@ class SlimmableNetwork(nn.Module):
     ``network.switch("watch")`` chooses the child that runs. Switches with equal blueprints share their batch norms.
     """
 
-    def __init__(self, blueprints: Mapping[str, Blueprint], *, seed: int = 0) -> None:
+    def __init__(
+        self, blueprints: Mapping[str, Blueprint], *, seed: int = 0, initialiser: Initialiser = "he_fan_out"
+    ) -> None:
         super().__init__()
         if not blueprints:
             raise ValueError("a slimmable network needs at least one switch")
         self.blueprints = dict(blueprints)
         stacks = ((block.name, block.stack) for b in blueprints.values() for block in b.blocks)
-        self.bank = WeightBank(stacks, seed=seed, norms=False)
+        self.bank = WeightBank(stacks, seed=seed, initialiser=initialiser, norms=False)
         self._owner = _owners(self.blueprints)
         # Numbered, because torch refuses some names that a platform may well have ("watch 2.0", "items").
         self.norms = nn.ModuleList()
@@ -138,8 +143,8 @@ def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
     if metadata.get("kind") != "sartor-slimmable":
         raise RequestError(f"{path} is not a slimmable network of Sartor")
     version = metadata.get("format_version")
-    if version != str(FORMAT_VERSION):
-        raise RequestError(f"{path} has format version {version}; this Sartor reads version {FORMAT_VERSION}")
+    if version not in [str(known) for known in _READABLE_VERSIONS]:
+        raise RequestError(f"{path} has format version {version}; this Sartor reads up to version {FORMAT_VERSION}")
 
 
 def _batch_norms(blueprint: Blueprint) -> nn.ModuleDict:
@@ -147,15 +152,16 @@ def _batch_norms(blueprint: Blueprint) -> nn.ModuleDict:
     for block in blueprint.blocks:
         for layer in block.layers:
             if layer.kind == "batch_norm":
-                norms[_slot(block.name, layer)] = nn.BatchNorm2d(layer.out_channels)
+                norms[_slot(block.name, layer)] = nn.BatchNorm2d(layer.out_channels, blueprint.norm_eps)
     return norms
 
 
 def _owners(blueprints: Mapping[str, Blueprint]) -> dict[str, str]:
-    """Switch -> the first switch with the same blocks, whose batch norms it shares."""
+    """Switch -> the first switch with the same blocks, whose batch norms it shares; their ``norm_eps`` agrees."""
     owner: dict[str, str] = {}
     for name, blueprint in blueprints.items():
-        twin = next((n for n in owner if blueprints[n].blocks == blueprint.blocks), name)
+        made_of = (blueprint.blocks, blueprint.norm_eps)
+        twin = next((n for n in owner if (blueprints[n].blocks, blueprints[n].norm_eps) == made_of), name)
         owner[name] = twin
     return owner
 

@@ -16,6 +16,7 @@ from sartor.elastic.execution import Dropout, run_blocks, run_body
 from sartor.elastic.layers import SlicedBatchNorm
 from sartor.elastic.mixture import Plan, Weight, make_plan, run_plan
 from sartor.errors import RequestError
+from sartor.initialisers import Initialiser
 from sartor.layers import Layer
 from sartor.network import build
 from sartor.space import Architecture
@@ -38,11 +39,11 @@ class Supernet(nn.Module):
     trades time for memory where several options of a decision are on (see :func:`sartor.elastic.mixture.run_plan`).
     """
 
-    def __init__(self, space: SearchSpace, *, seed: int = 0) -> None:
+    def __init__(self, space: SearchSpace, *, seed: int = 0, initialiser: Initialiser = "he_fan_out") -> None:
         super().__init__()
         self.space = space
         stacks = ((t.name, stack) for t in space.templates for stack in space.template_cells(t)[1])
-        self.bank = WeightBank(stacks, seed=seed)
+        self.bank = WeightBank(stacks, seed=seed, initialiser=initialiser, norm_eps=space.norm_eps)
         self.statistics: dict[Row, Statistics] = {}
         self.dropout: Dropout | None = None  # set by the trainer for the passes that drop features
         self._collecting: _Collector | None = None
