@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from sartor.methods.evaluator import SCORING_COST, TRAINING_COST, History, TableEvaluator
 from sartor.methods.supernet_evaluator import SupernetEvaluator
 from sartor.runtime import Runtime
-from sartor.testing.methods import RandomPictures, stairs, through_a_file
+from sartor.testing.evaluators import RandomPictures, stairs
+from sartor.testing.stores import through_a_file
 from sartor.train.passes import Pass
 from sartor.train.settings import SearchTraining
 

@@ -18,7 +18,8 @@ from sartor.methods.method import unary_scores
 from sartor.methods.ows import OWS, OWSSettings
 from sartor.platforms import TARGET_MACS, Platform
 from sartor.space import SearchSpace
-from sartor.testing.methods import platforms_for, stairs, through_a_file
+from sartor.testing.evaluators import platforms_for, stairs
+from sartor.testing.stores import through_a_file
 
 SPACE = stairs()
 ROWS = np.array(list(itertools.product(*[range(n) for n in SPACE.sizes])))

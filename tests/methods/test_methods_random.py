@@ -18,7 +18,7 @@ from sartor.methods.random_search import RandomSearch, RandomSettings, sample_wi
 from sartor.methods.supernet_evaluator import SupernetEvaluator
 from sartor.platforms import TARGET_MACS, Platform
 from sartor.runtime import Runtime
-from sartor.testing.methods import RandomPictures, platforms_for, stairs
+from sartor.testing.evaluators import RandomPictures, platforms_for, stairs
 from sartor.train.settings import SearchTraining
 
 pytestmark = pytest.mark.filterwarnings("ignore:grad and param do not obey the gradient layout")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sartor.testing.methods import Killed, MemoryStore
+from sartor.testing.stores import Killed, MemoryStore
 from sartor.train.loop import MeanMetrics, NoStore, run_until
 
 STEPS = 23

@@ -16,7 +16,8 @@ from sartor.elastic.slimmable import SlimmableNetwork
 from sartor.runtime import Runtime
 from sartor.seeds import numpy_generator
 from sartor.testing import small_space
-from sartor.testing.methods import Killed, MemoryStore, RandomPictures
+from sartor.testing.evaluators import RandomPictures
+from sartor.testing.stores import Killed, MemoryStore
 from sartor.train.loop import NoStore
 from sartor.train.networks import Trained, draw_platforms, train_slimmable
 from sartor.train.optimiser import learning_rate

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import itertools
 import json
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from typing import Any
@@ -14,43 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from sartor.decisions import Decision, Template
 from sartor.errors import InfeasibleBudgetError, RequestError
-from sartor.layers import Stack
 from sartor.methods.budgets import check_reachable
-from sartor.methods.evaluator import TableEvaluator
 from sartor.methods.method import Choice, Method
-from sartor.methods.supernet_evaluator import SupernetEvaluator
 from sartor.platforms import Platform
-from sartor.runtime import Runtime
 from sartor.space import SearchSpace
+from sartor.testing.evaluators import OnlyTheContract, evaluator_for, platforms_for, stairs
 from sartor.testing.examples import ruled
-from sartor.train.loop import State, run_until
-from sartor.train.passes import Pass
-from sartor.train.settings import SearchTraining
+from sartor.testing.stores import Killed, MemoryStore, through_a_file
+from sartor.train.loop import run_until
 
 MakeSpace = Callable[[], SearchSpace]
 MakeMethod = Callable[..., Method]
-
-
-def stairs() -> SearchSpace:
-    """Four convolutions of three widths each: 81 networks, all of which a table can hold."""
-    widths = [Decision(f"width{i}", (4, 6, 8), "width") for i in range(4)]
-
-    def conv(stride: int, side: int) -> Callable[..., Stack]:
-        def resolve(*channels: int) -> Stack:
-            start = Stack(channels[0] if len(channels) > 1 else 3, side)
-            return start.conv("conv", channels[-1], kernel=3, stride=stride).batch_norm().activation()
-
-        return resolve
-
-    templates = [Template("stem", ("width0",), conv(2, 8))]
-    templates += [Template(f"layer{i}", (f"width{i - 1}", f"width{i}"), conv(1, 4)) for i in (1, 2, 3)]
-    templates += [Template("head", ("width3",), lambda w: Stack(w, 4).global_pool().linear("linear", 5))]
-    return SearchSpace("stairs", widths, templates, image_size=8)
 
 
 class MethodContract:
@@ -191,80 +165,6 @@ class MethodContract:
                 assert_within(method.choose(platform), platform)
 
 
-# ---------------------------------------------------------------------- evaluators
-
-
-class RandomPictures:
-    """Batches of random pictures whose class is told by their brightness; a function of the step."""
-
-    steps_per_epoch = 12
-    batch_size = 8
-
-    def __init__(self, space: SearchSpace, seed: int = 0) -> None:
-        self.space, self.seed = space, seed
-
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        rng = torch.Generator().manual_seed(1_000 * self.seed + step)
-        y = torch.randint(self.space.num_classes, (self.batch_size,), generator=rng)
-        shape = (self.batch_size, self.space.in_channels, self.space.image_size, self.space.image_size)
-        return torch.randn(shape, generator=rng) + y.float().reshape(-1, 1, 1, 1), y
-
-
-class OnlyTheContract:
-    """Passes on what an evaluator promises, and nothing else."""
-
-    _PROMISED = frozenset(
-        {"trains", "differentiates", "progress", "done", "history", "train", "score", "gradient", "recorded"}
-    )
-
-    def __init__(self, evaluator: Any) -> None:
-        self._evaluator = evaluator
-        self.asked: list[tuple[int, ...]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in self._PROMISED:
-            raise AssertionError(f"a method asked its evaluator for {name!r}, which no evaluator promises")
-        return getattr(self._evaluator, name)
-
-    def train(self, passes: Sequence[Pass]) -> NDArray[np.float64]:
-        self.asked += [_row(p.selection) for p in passes]
-        found: NDArray[np.float64] = self._evaluator.train(passes)
-        return found
-
-    def score(self, selections: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        self.asked += [_row(s) for s in selections]
-        found: tuple[NDArray[np.float64], NDArray[np.float64]] = self._evaluator.score(selections)
-        return found
-
-
-def evaluator_for(method: Method, kind: str) -> Any:
-    """A small supernet, or a table of all networks in which wider is better up to a little noise."""
-    space = method.space
-    if kind == "supernet":
-        pictures = RandomPictures(space), RandomPictures(space, seed=1)
-        settings = SearchTraining(epochs=2, batch_size=8, learning_rate=0.02)
-        runtime = Runtime(torch.device("cpu"))
-        return SupernetEvaluator(
-            space.supernet(seed=0), *pictures, settings, runtime, passes_per_step=method.passes_per_step
-        )
-    rows = np.array(list(itertools.product(*[range(n) for n in space.sizes])))
-    rng = np.random.default_rng(5)
-    effects = [np.sort(rng.uniform(0, 4, n)) for n in space.sizes]
-    accuracy = 70 + sum(effect[rows[:, d]] for d, effect in enumerate(effects)) + rng.normal(0, 0.1, len(rows))
-    return TableEvaluator(rows, accuracy, queries=40, rng=np.random.default_rng(6))
-
-
-def platforms_for(space: SearchSpace) -> list[Platform]:
-    """A tight platform, one that everything fits, and one with a sum and a maximum."""
-    rows = space.sample(500, np.random.default_rng(1))
-    macs, memory = space.cost("macs")(rows), space.cost("peak_memory_bytes")(rows)
-    return [
-        Platform("tight", {"macs": int(np.quantile(macs, 0.05))}, 1.0),
-        Platform("loose", {"macs": int(macs.max())}, 2.0),
-        Platform("small", {"macs": int(np.median(macs)), "peak_memory_bytes": int(np.median(memory))}, 3.0),
-    ]
-
-
 # ---------------------------------------------------------------------- running
 
 
@@ -276,7 +176,7 @@ def searched(method: Method, kind: str) -> Method:
     return method
 
 
-def record(method: Method, kind: str) -> tuple[list[tuple[int, ...]], dict[str, Any]]:
+def record(method: Method, kind: str) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
     """What a whole search asked for, in order, and its answers."""
     evaluator = OnlyTheContract(evaluator_for(method, kind))
     while not evaluator.done:
@@ -300,55 +200,6 @@ def resumable(method: Method, kind: str, store: MemoryStore) -> dict[str, Any]:
     parts = {"evaluator": evaluator, "method": method}
     run_until(lambda: method.step(evaluator), position, parts, store, log_every=3)
     return answers(method)
-
-
-class Killed(Exception):
-    """The end of a process, as a store plays it."""
-
-
-class MemoryStore:
-    """A store that keeps every state as a file would, and can end the work after so many of them.
-
-    ``restarted()`` is what the next process finds: the last state, and the records up to it.
-    """
-
-    checkpoint_seconds = 0.0
-
-    def __init__(self, kill_after: int | None = None) -> None:
-        self.kill_after = kill_after
-        self.saves = 0
-        self.records: list[dict[str, Any]] = []
-        self.shown: list[float] = []
-        self._kept: bytes | None = None
-
-    def load(self) -> State | None:
-        return None if self._kept is None else _unpacked(self._kept)
-
-    def save(self, state: State) -> None:
-        self._kept = _packed(state)
-        self.saves += 1
-        if self.saves == self.kill_after:
-            raise Killed
-
-    def log(self, record: Mapping[str, Any]) -> None:
-        self.records.append(dict(record))
-
-    def advance(self, done: float, total: float, shown: Mapping[str, float]) -> None:
-        self.shown.append(done / total)
-
-    def restarted(self) -> MemoryStore:
-        """The store as the next process finds it."""
-        again = MemoryStore()
-        again._kept = self._kept
-        state = self.load()
-        last = 0 if state is None else state["step"]
-        again.records = [r for r in self.records if r["step"] <= last]
-        return again
-
-
-def through_a_file(state: Any) -> Any:
-    """A state as it comes back from a file that nothing but plain data and tensors is read from."""
-    return _unpacked(_packed(state))
 
 
 def assert_within(choice: Choice, platform: Platform) -> None:
@@ -388,17 +239,3 @@ def _answers_elsewhere(method_type: type[Method], settings: Any, make_space: Mak
     torch.set_num_threads(1)
     space = make_space()
     return [record(_make(method_type, settings, space, platforms_for(space)), kind) for kind in ("supernet", "table")]
-
-
-def _row(selection: Any) -> tuple[int, ...]:
-    return tuple(int(i) for i in getattr(selection, "row", selection))
-
-
-def _packed(state: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def _unpacked(content: bytes) -> Any:
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
