@@ -31,14 +31,14 @@ class Searched:
 
 
 def search(setting: Setting, store: Store, method_name: str | None = None) -> Searched:
-    """Runs the method of the job (or another one, as a baseline) to its end.
+    """Runs the method of the job to its end, or another one, as a baseline, at the cost of the job's method.
 
     Raises:
         InfeasibleBudgetError: a platform that no architecture fits, before anything is trained.
     """
     check_reachable(setting.space, setting.platforms)
     method = setting.method(method_name)
-    evaluator = make_evaluator(setting, method)
+    evaluator = make_evaluator(setting)
 
     def step() -> dict[str, float]:
         metrics = method.step(evaluator)
@@ -54,9 +54,9 @@ def search(setting: Setting, store: Store, method_name: str | None = None) -> Se
     return Searched(choices, method, evaluator.supernet, evaluator.images)
 
 
-def make_evaluator(setting: Setting, method: Method) -> SupernetEvaluator:
-    """A supernet evaluator on the job's pictures."""
-    sets = setting.index_sets
+def make_evaluator(setting: Setting) -> SupernetEvaluator:
+    """A supernet evaluator on the job's pictures, which allows the cost that the job's method takes."""
+    sets, method = setting.index_sets, setting.method()
     steering = sets.policy if len(sets.policy) else sets.weights
     return SupernetEvaluator(
         setting.space.supernet(seed=setting.seed),
@@ -65,6 +65,7 @@ def make_evaluator(setting: Setting, method: Method) -> SupernetEvaluator:
         setting.search,
         setting.runtime,
         passes_per_step=method.passes_per_step,
+        scorings_per_step=method.scorings_per_step,
     )
 
 

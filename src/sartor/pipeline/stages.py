@@ -57,7 +57,14 @@ class Run:
         cloud = random_cloud(self.setting, searched.supernet)
         choices = {name: choice.to_dict() for name, choice in searched.choices.items()}
         space = {"name": self.setting.space.name, "options": self.setting.space.options}
-        return {"choices": choices, "images": searched.images, "cloud": cloud, "space": space, "warnings": []}
+        return {
+            "choices": choices,
+            "images": searched.images,
+            "cloud": cloud,
+            "space": space,
+            "policy": searched.method.trace(),
+            "warnings": searched.method.warnings(),
+        }
 
     def _train(self) -> dict[str, Any]:
         blueprints = self._blueprints()
