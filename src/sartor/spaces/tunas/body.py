@@ -15,6 +15,7 @@ Layout = Literal["auto", "small", "cifar", "imagenet"]
 
 KERNELS = (3, 5, 7)
 LAYER_OR_SKIP = ("layer", "skip")
+NORM_EPS = 1e-3  # what TensorFlow's batch norms add to the variance
 FILTER_MULTIPLIERS = (0.5, 0.625, 0.75, 1.0, 1.25, 1.5, 2.0)
 _SMALLEST_IMAGE = 8
 

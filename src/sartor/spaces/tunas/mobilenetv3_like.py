@@ -1,4 +1,4 @@
-"""The MobileNetV3-Like space of TuNAS: kernels, expansions, squeeze-excite, depth and filters (arXiv 2008.06120).
+"""The MobileNetV3-Like space of TuNAS: all that and squeeze-excite, expansion 1 to 6 (arXiv 2008.06120).
 
 | block  | layers                                       | act.   | base | stride: imagenet | cifar | small |
 |--------|----------------------------------------------|--------|------|------------------|-------|-------|
@@ -31,6 +31,7 @@ from sartor.spaces.tunas.blocks import pooled_head, separable, stem
 from sartor.spaces.tunas.body import (
     KERNELS,
     LAYER_OR_SKIP,
+    NORM_EPS,
     Layout,
     SearchedBlock,
     check_size,
@@ -93,6 +94,7 @@ def mobilenetv3_like(
         templates(blocks, strides[0], image_size, in_channels, num_classes, activation),
         image_size=image_size,
         in_channels=in_channels,
+        norm_eps=NORM_EPS,
         options={
             "num_classes": num_classes,
             "image_size": image_size,

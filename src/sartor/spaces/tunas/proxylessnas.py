@@ -1,4 +1,4 @@
-"""The ProxylessNAS space of TuNAS: kernels, expansions and depth around MobileNetV2 (arXiv 2008.06120, section 3.1).
+"""The ProxylessNAS space of TuNAS: kernel, expansion and depth, filters fixed (arXiv 2008.06120).
 
 | block   | layers                                   | filters | stride: imagenet | cifar | small |
 |---------|------------------------------------------|---------|------------------|-------|-------|
@@ -33,6 +33,7 @@ from sartor.space import SearchSpace
 from sartor.spaces.tunas.blocks import pooled_head, round8, separable, stem
 from sartor.spaces.tunas.body import (
     KERNELS,
+    NORM_EPS,
     Layout,
     SearchedBlock,
     check_size,
@@ -93,6 +94,7 @@ def proxylessnas(
         settle(templates(blocks, strides, image_size, in_channels, num_classes), fixed),
         image_size=image_size,
         in_channels=in_channels,
+        norm_eps=NORM_EPS,
         options={
             "num_classes": num_classes,
             "image_size": image_size,

@@ -1,4 +1,4 @@
-"""The ProxylessNAS-Enlarged space of TuNAS: as ``proxylessnas``, with searched filters (arXiv 2008.06120, section 3.1).
+"""The ProxylessNAS-Enlarged space of TuNAS: the same with searched filters (arXiv 2008.06120).
 
 | block   | base filters | choices                              |
 |---------|--------------|--------------------------------------|
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from sartor.space import SearchSpace
 from sartor.spaces.tunas import proxylessnas
-from sartor.spaces.tunas.body import Layout, check_size, ends, filter_decisions, strides_of
+from sartor.spaces.tunas.body import NORM_EPS, Layout, check_size, ends, filter_decisions, strides_of
 from sartor.spaces.tunas.networks import PROXYLESSNAS_NETWORKS, known_networks
 
 BASE_FILTERS = (16, 16, 16, 32, 64, 128, 256, 512, 1024)
@@ -59,6 +59,7 @@ def proxylessnas_enlarged(
         proxylessnas.templates(blocks, strides, image_size, in_channels, num_classes),
         image_size=image_size,
         in_channels=in_channels,
+        norm_eps=NORM_EPS,
         options={
             "num_classes": num_classes,
             "image_size": image_size,
