@@ -76,6 +76,12 @@ class Blueprint:
         """Learnt parameters."""
         return sum(layer.params for layer in self.layers)
 
+    def count(self, name: str) -> int:
+        """A count by the convention of others, such as ``fbnet_zoo_macs`` (see :mod:`sartor.costs.conventions`)."""
+        from sartor.costs.conventions import CONVENTIONS
+
+        return sum(map(CONVENTIONS[name], self.layers))
+
     @cached_property
     def peak_memory_bytes(self) -> int:
         """The largest sum of live activations over the execution order, batch 1, float32."""

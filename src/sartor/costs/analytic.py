@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sartor.blueprint import Block
+from sartor.costs.conventions import CONVENTIONS
 from sartor.costs.factors import Factor, FactorCost
 from sartor.errors import RequestError
 from sartor.layers import walk_layers
@@ -29,6 +31,7 @@ def analytic_cost(
     """The cost ``name`` of a space as integer factors over the scopes of its templates.
 
     Args:
+        name: one of ``ANALYTIC_COSTS``, or a count by the convention of others (:mod:`sartor.costs.conventions`).
         exit: count up to this exit, 0-based (default: the last).
         lazy: count only the blocks that this exit reads.
         dtype: of the activations, for ``peak_memory_bytes``.
@@ -36,8 +39,8 @@ def analytic_cost(
     Raises:
         RequestError: the name, the exit or the dtype is unknown.
     """
-    if name not in ANALYTIC_COSTS:
-        raise RequestError(f"unknown cost {name!r}; a space knows {', '.join(ANALYTIC_COSTS)}")
+    if name not in (*ANALYTIC_COSTS, *CONVENTIONS):
+        raise RequestError(f"unknown cost {name!r}; a space knows {', '.join((*ANALYTIC_COSTS, *CONVENTIONS))}")
     if exit is not None and not 0 <= exit < space.exits:
         raise RequestError(f"exit {exit} does not exist; {space.name} has exits 0 to {space.exits - 1}")
     positions = list(_needed(space, space.exits - 1 if exit is None else exit, lazy))
@@ -67,7 +70,8 @@ def _needed(space: SearchSpace, exit: int, lazy: bool) -> Iterator[int]:
 
 def _sum_factor(space: SearchSpace, position: int, name: str) -> Factor:
     scope, stacks = space.template_cells(space.templates[position])
-    values = [sum(getattr(layer, name) for layer in walk_layers(stack.body)) for stack in stacks]
+    count = CONVENTIONS.get(name, attrgetter(name))
+    values = [sum(map(count, walk_layers(stack.body))) for stack in stacks]
     return Factor(scope, _table(values, scope, space))
 
 

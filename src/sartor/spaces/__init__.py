@@ -19,6 +19,8 @@ _MODULES = {
     "proxylessnas": "sartor.spaces.tunas.proxylessnas",
     "proxylessnas_enlarged": "sartor.spaces.tunas.proxylessnas_enlarged",
     "mobilenetv3_like": "sartor.spaces.tunas.mobilenetv3_like",
+    "fbnetv2_f": "sartor.spaces.fpnas.fbnetv2_f",
+    "fbnetv2_f_fine": "sartor.spaces.fpnas.fbnetv2_f",
 }
 
 

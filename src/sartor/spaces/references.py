@@ -8,6 +8,7 @@ from collections.abc import Callable
 from sartor import spaces
 from sartor.blueprint import Blueprint
 from sartor.errors import RequestError
+from sartor.spaces.fpnas.zoo import FBNETV2, fbnetv2
 
 
 def _mobilenet_v1(match: re.Match[str], num_classes: int, image_size: int) -> Blueprint:
@@ -20,6 +21,10 @@ def _tunas(match: re.Match[str], num_classes: int, image_size: int) -> Blueprint
     from sartor.spaces.tunas.networks import network_blueprint
 
     return network_blueprint(match[0], num_classes=num_classes, image_size=image_size)
+
+
+def _fbnetv2(match: re.Match[str], num_classes: int, image_size: int) -> Blueprint:
+    return fbnetv2(match[0], num_classes=num_classes, image_size=image_size)
 
 
 _TUNAS = (
@@ -36,11 +41,14 @@ _TUNAS = (
 _FAMILIES: dict[str, tuple[str, Callable[[re.Match[str], int, int], Blueprint]]] = {
     r"mobilenet_v1_(\d+(?:\.\d+)?)x": ("mobilenet_v1_<width>x", _mobilenet_v1),
     **{name: (name, _tunas) for name in _TUNAS},
+    **{name: (name, _fbnetv2) for name in FBNETV2},
 }
 
 
-def reference(name: str, *, num_classes: int = 1000, image_size: int = 224) -> Blueprint:
+def reference(name: str, *, num_classes: int = 1000, image_size: int | None = None) -> Blueprint:
     """The blueprint of a known network, such as ``reference("mobilenet_v1_0.375x", num_classes=100, image_size=32)``.
+
+    Pictures have the published size unless one is given: 224, for FBNetV2 128 to 256.
 
     Raises:
         RequestError: the name is unknown.
@@ -48,6 +56,7 @@ def reference(name: str, *, num_classes: int = 1000, image_size: int = 224) -> B
     for pattern, (_, resolve) in _FAMILIES.items():
         match = re.fullmatch(pattern, name)
         if match:
-            return resolve(match, num_classes, image_size)
+            published = FBNETV2[name].image_size if name in FBNETV2 else 224
+            return resolve(match, num_classes, published if image_size is None else image_size)
     known = ", ".join(form for form, _ in _FAMILIES.values())
     raise RequestError(f"unknown reference network {name!r}; known are {known}")

@@ -1,0 +1,31 @@
+"""Counts by the conventions of others, each under a name of its own, so that published figures are met to the digit.
+
+``macs`` and ``params`` are ours (see :mod:`sartor.layers`). A count of this file is asked for like a cost,
+``space.cost("fbnet_zoo_macs")``, or of one network, ``blueprint.count("fbnet_zoo_macs")``; it serves to compare, and
+platforms state their budgets in our own counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sartor.layers import Layer
+
+
+def fbnet_zoo_macs(layer: Layer) -> int:
+    """As the model zoo of FBNetV2 counts: ours, and one per input element of a global pooling."""
+    return layer.macs + (layer.in_elements if layer.kind == "global_pool" else 0)
+
+
+def fbnet_zoo_params(layer: Layer) -> int:
+    """As the model zoo of FBNetV2 counts: the weights of convolutions and linear layers, no biases, no batch norms."""
+    if layer.kind == "batch_norm":
+        return 0
+    return layer.params - (layer.out_channels if layer.bias else 0)
+
+
+# Adding a convention is one function and one line here.
+CONVENTIONS: dict[str, Callable[[Layer], int]] = {
+    "fbnet_zoo_macs": fbnet_zoo_macs,
+    "fbnet_zoo_params": fbnet_zoo_params,
+}
