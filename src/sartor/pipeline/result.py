@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sartor.pipeline.setting import Setting
+from sartor.report.blocks import describe_decisions, describe_network
 from sartor.report.schema import FORMAT_VERSION
 from sartor.run import ENVIRONMENT, RunFolder
+from sartor.space import SearchSpace
 
 
 def assemble(folder: RunFolder, setting: Setting, name: str) -> dict[str, Any]:
@@ -14,7 +16,7 @@ def assemble(folder: RunFolder, setting: Setting, name: str) -> dict[str, Any]:
     searched = folder.payload("search") or {}
     trained = folder.payload("train") or {}
     exported = folder.payload("export") or {}
-    baselines = trained.get("baselines", [])
+    baselines = [_drawn_baseline(setting.space, baseline) for baseline in trained.get("baselines", [])]
     images = {"search": searched.get("images", 0), "training": trained.get("images", 0)}
     return {
         "format_version": FORMAT_VERSION,
@@ -57,11 +59,11 @@ def _platforms(
                 "budgets": dict(platform.budgets),
                 "costs": choice.get("costs", {}),
                 "params": choice.get("costs", {}).get("params"),
-                "architecture": choice.get("architecture", {}),
+                **(_drawn(setting.space, {"architecture": choice.get("architecture", {})}) or {}),
                 "exit": choice.get("exit"),
                 "predicted_loss": choice.get("predicted_loss"),
                 "notes": choice.get("notes", []),
-                "own": choice.get("own"),
+                "own": _drawn(setting.space, choice.get("own")),
                 **empty,
                 **trained.get("platforms", {}).get(platform.name, {}),
                 **unchecked,
@@ -71,14 +73,24 @@ def _platforms(
     return rows
 
 
+def _drawn(space: SearchSpace, found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Something with an architecture, with the blocks that it means beside it."""
+    if not found or not found.get("architecture"):
+        return found
+    return {**found, "network": describe_network(space, found["architecture"])}
+
+
+def _drawn_baseline(space: SearchSpace, baseline: dict[str, Any]) -> dict[str, Any]:
+    return {**baseline, "platforms": [_drawn(space, platform) for platform in baseline["platforms"]]}
+
+
 def _space(setting: Setting) -> dict[str, Any]:
     space = setting.space
-    decisions = [{"name": d.name, "kind": d.kind, "options": list(d.options)} for d in space.decisions]
     return {
         "name": space.name,
         "options": space.options,
         "cardinality": str(space.cardinality),
-        "decisions": decisions,
+        "decisions": describe_decisions(space),
     }
 
 

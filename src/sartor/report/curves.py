@@ -52,16 +52,16 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
 def curves(metrics: Iterable[Mapping[str, Any]]) -> tuple[CurvePoint, ...]:
     """Every quantity of every stage over the pictures seen, stages in order of appearance."""
     lines: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for stage, entries in _stages(metrics).items():
+    for stage, entries in by_stage(metrics).items():
         for name in QUANTITIES:
             seen = [entry for entry in entries if words.finite(entry.get(name)) is not None]
             if seen:
                 lines[stage, name] = seen
     most = max(MIN_POINTS, min(MAX_POINTS, MAX_POINTS_ALTOGETHER // max(1, len(lines))))
-    return tuple(_point(*key, part) for key, seen in lines.items() for part in _parts(seen, most))
+    return tuple(_point(*key, part) for key, seen in lines.items() for part in pieces(seen, most))
 
 
-def _stages(metrics: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+def by_stage(metrics: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
     """The lines by stage. A resumed run repeats steps: the later line is the one that counts."""
     stages: dict[str, dict[int, Mapping[str, Any]]] = {}
     for entry in metrics:
@@ -70,10 +70,10 @@ def _stages(metrics: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str,
     return {stage: [steps[step] for step in sorted(steps)] for stage, steps in stages.items()}
 
 
-def _parts(entries: Sequence[Mapping[str, Any]], most: int) -> list[Sequence[Mapping[str, Any]]]:
+def pieces(entries: Sequence[Mapping[str, Any]], most: int) -> list[Sequence[Mapping[str, Any]]]:
     """At most ``most`` consecutive pieces of nearly equal length."""
-    pieces = min(len(entries), most)
-    edges = [round(piece * len(entries) / pieces) for piece in range(pieces + 1)]
+    count = min(len(entries), most)
+    edges = [round(piece * len(entries) / count) for piece in range(count + 1)]
     return [entries[low:high] for low, high in itertools.pairwise(edges)]
 
 

@@ -14,6 +14,8 @@ FORMAT_VERSION = 1
 
 class _DecisionOptional(TypedDict, total=False):
     options: list[Any]
+    when: list[Any] | None  # [parent, option values]: it matters only while the parent takes one of them
+    block: str | None  # the first block that it shapes
 
 
 class Decision(_DecisionOptional):
@@ -42,9 +44,40 @@ class Data(TypedDict, total=False):
     normalisation: Any
 
 
+class _NetworkBlockOptional(TypedDict, total=False):
+    kernel: int | None
+    expansion: float | None  # as chosen, else the inner width over that of the input
+    gated: bool  # whether it has a squeeze-excite
+    activation: str | None
+    macs: int
+
+
+class NetworkBlock(_NetworkBlockOptional):
+    """One block of a network; a skipped one has no ``operation`` and nothing that is optional."""
+
+    name: str
+    operation: str | None  # "conv", "separable", "bottleneck", "linear", "pool", "global_pool" or "other"
+    channels: int  # of the output
+    side: int  # of the output
+
+
+class _OwnOptional(TypedDict, total=False):
+    network: list[NetworkBlock]
+
+
+class Own(_OwnOptional):
+    """What the method would have answered without budgets, where a budget forbids it."""
+
+    architecture: dict[str, Any]
+    costs: dict[str, float]
+
+
 class _PlatformOptional(TypedDict, total=False):
     weight: float
-    device: str | None  # of the latency budget
+    device: str | None  # of the latency budget; ``costs["latency_ms"]`` is predicted for it
+    network: list[NetworkBlock]
+    own: Own | None
+    notes: list[str]  # what the method has to say about this answer
     params: int
     exit: int | None
     val_accuracy: float | None
@@ -74,6 +107,7 @@ class _BaselinePlatformOptional(TypedDict, total=False):
     val_accuracy: float | None
     test_accuracy: float | None
     architecture: dict[str, Any] | None
+    network: list[NetworkBlock]
 
 
 class BaselinePlatform(_BaselinePlatformOptional):
@@ -116,6 +150,17 @@ class CloudPoint(TypedDict, total=False):
     sampled: str  # "uniform"
 
 
+class PolicyTrace(TypedDict):
+    """What a policy believed over time: snapshots of every decision's probabilities.
+
+    Decisions are those of ``space.decisions`` in their order, and so are the options. The first snapshot is that of
+    the start, the last one that of the end.
+    """
+
+    progress: list[float]  # share of the search done at each snapshot
+    probabilities: list[list[list[float]]]  # snapshot -> decision -> option
+
+
 class Slimmable(TypedDict, total=False):
     """One file of shared weights for all platforms."""
 
@@ -131,6 +176,7 @@ class _ResultOptional(TypedDict, total=False):
     weighted_accuracy: WeightedAccuracy
     baselines: list[Baseline]
     cloud: list[CloudPoint]
+    policy: dict[str, PolicyTrace]  # by platform; empty for methods without a policy
     slimmable: Slimmable | None
     search_seconds: float | None
     train_seconds: float | None
@@ -157,11 +203,23 @@ class _MetricOptional(TypedDict, total=False):
     accuracy: float | None  # percent
     learning_rate: float | None
     temperature: float | None
+    progress: float  # share of the stage done
+    entropy_nats: float  # of the policy
+    quality: float  # share of the pictures that the sampled architectures classify correctly
+    reward: float  # of the sampled architectures
+    cost_ratio: float  # their cost over the platform's target
+    policy_rate: float  # learning rate of the policy; 0 while only the shared weights learn
+    samples_per_step: float  # K
+    mode_accuracy: float  # percent; the most probable architecture with recalibrated batch norms
     time: float  # seconds since the epoch
 
 
 class Metric(_MetricOptional):
-    """A line of ``metrics.jsonl``."""
+    """A line of ``metrics.jsonl``.
+
+    The keys of a policy-based search are means over the platforms; with several platforms each has its own beside
+    them, as ``entropy_nats/NAME``.
+    """
 
     stage: str  # "search", "train" or "baseline:NAME"
     step: int
