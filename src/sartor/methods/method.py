@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sartor import mrf
 from sartor.costs.analytic import ANALYTIC_COSTS
@@ -66,6 +67,8 @@ class Method(ABC):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    # Whether steps differ in cost: the search then ends after its epochs, whatever they cost.
+    varying_cost: ClassVar[bool] = False
 
     def __init__(self, space: SearchSpace, platforms: Sequence[Platform], settings: Any, seed: int = 0) -> None:
         self.space = space
@@ -89,6 +92,11 @@ class Method(ABC):
         """Networks scored in one step of those methods that do so all along; part of the same cost."""
         return 0
 
+    @property
+    def updates_per_step(self) -> int:
+        """Updates of the shared weights in one step."""
+        return 1
+
     @abstractmethod
     def step(self, evaluator: Evaluator) -> dict[str, float]:
         """One step; returns metrics for the log."""
@@ -101,6 +109,10 @@ class Method(ABC):
         """The best architecture within every budget of a platform, exactly."""
         budgets = budgets_of(self.space, platform)
         return choice_of(self.space, mrf.minimise(self.space.problem(self.scores()), budgets), budgets)
+
+    def most_probable(self) -> dict[str, NDArray[np.int64]]:
+        """Platform -> the row that the method holds most probable; empty for methods without a policy."""
+        return {}
 
     def trace(self) -> dict[str, Any]:
         """What the method believed over time, as plain data for the report; empty for methods without beliefs."""

@@ -11,6 +11,8 @@ from sartor.methods.method import Method
 _CLASSES = {
     "ows": ("sartor.methods.ows", "OWS"),
     "aows": ("sartor.methods.aows", "AOWS"),
+    "tunas": ("sartor.methods.tunas", "TuNAS"),
+    "fpnas": ("sartor.methods.fpnas", "FPNAS"),
     "random": ("sartor.methods.random_search", "RandomSearch"),
 }
 
