@@ -61,6 +61,23 @@ def test_beyond_the_last_query_there_is_nothing() -> None:
     assert np.isnan(evaluator.train([Pass(SMALL, observe=True)])).all()
 
 
+def test_a_table_may_count_rounds() -> None:
+    """With rounds the search ends after so many scorings, each answered whole, while queries are left."""
+    evaluator = TableEvaluator(ROWS, np.zeros(len(ROWS)), 100, np.random.default_rng(0), rounds=2)
+    for progress in (0.5, 1.0):
+        losses, _ = evaluator.score(list(ROWS[:7]))
+        assert not np.isnan(losses).any() and evaluator.progress == progress
+    assert evaluator.done and evaluator.spent == 14
+
+
+def test_noise_is_that_of_a_small_batch() -> None:
+    """Every answer gets normal noise of the stated points, afresh and from the generator given."""
+    evaluator = TableEvaluator(ROWS, np.full(len(ROWS), 50.0), 4000, np.random.default_rng(0), noise_points=1.3)
+    _, qualities = evaluator.score([SMALL] * 4000)
+    assert qualities.mean() == pytest.approx(0.5, abs=0.001)
+    assert qualities.std() == pytest.approx(0.013, rel=0.05)
+
+
 def test_nothing_asked_nothing_answered() -> None:
     """An empty question has an empty answer."""
     losses, qualities = table().score([])

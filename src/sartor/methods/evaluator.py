@@ -79,6 +79,7 @@ class TableEvaluator:
         rng: draws the repeats and the noise.
         noise_points: standard deviation, in percent points, of normal noise added to every answer, as the accuracy on
             a small batch has it.
+        rounds: the search ends after so many calls of ``score`` at the latest, for methods whose steps differ in cost.
     """
 
     trains = False
@@ -90,22 +91,25 @@ class TableEvaluator:
         queries: int,
         rng: np.random.Generator,
         noise_points: float = 0.0,
+        rounds: int | None = None,
     ) -> None:
         self.index = {tuple(int(v) for v in row): i for i, row in enumerate(rows)}
         self.accuracy = np.asarray(accuracy, dtype=np.float64).reshape(len(rows), -1)
         self.queries, self.spent, self.rng = queries, 0, rng
         self.noise_points = noise_points
+        self.rounds, self.scorings = rounds, 0
         self.history = History()
 
     @property
     def progress(self) -> float:
-        """The share of queries spent."""
-        return min(1.0, self.spent / self.queries)
+        """The share of queries spent, or of rounds done where these are counted."""
+        done = self.spent / self.queries if self.rounds is None else self.scorings / self.rounds
+        return min(1.0, done)
 
     @property
     def done(self) -> bool:
-        """Whether every query is spent."""
-        return self.spent >= self.queries
+        """Whether every query is spent, or every round done."""
+        return self.spent >= self.queries or (self.rounds is not None and self.scorings >= self.rounds)
 
     @property
     def scoring_share(self) -> float:
@@ -121,21 +125,27 @@ class TableEvaluator:
 
     def score(self, selections: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Errors and accuracies in 0..1."""
+        self.scorings += 1
         answers = np.array([self._query(s) for s in selections]).reshape(-1, 2)
         return answers[:, 0], answers[:, 1]
 
     def state_dict(self) -> dict[str, Any]:
-        """Queries spent, the random generator, and history."""
-        return {"spent": self.spent, "rng": self.rng.bit_generator.state, "history": self.history.state_dict()}
+        """Queries spent, rounds done, the random generator, and history."""
+        return {
+            "spent": self.spent,
+            "scorings": self.scorings,
+            "rng": self.rng.bit_generator.state,
+            "history": self.history.state_dict(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The inverse of :meth:`state_dict`."""
-        self.spent = state["spent"]
+        self.spent, self.scorings = state["spent"], state["scorings"]
         self.rng.bit_generator.state = state["rng"]
         self.history = History(**state["history"])
 
     def _query(self, selection: Any) -> tuple[float, float]:
-        if self.done:
+        if self.spent >= self.queries:
             return np.nan, np.nan
         self.spent += 1
         row = tuple(int(v) for v in getattr(selection, "row", selection))
