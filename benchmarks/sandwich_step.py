@@ -1,7 +1,7 @@
 """What does a training step of the supernet cost? Against three plain children and one dense optimiser step.
 
 Supernet: PassRunner over the sandwich (largest, smallest, one random; the random one's loss is observed, as OWS
-does) and PrefixSGD. Plain: forward and backward of the same three children and one step of torch.optim.SGD, with
+does) and PrefixOptimiser. Plain: forward and backward of the same three children and one step of torch.optim.SGD, with
 the same momentum and decay, on the largest. Another random architecture every few pairs.
 """
 
@@ -106,8 +106,8 @@ def optimisers(work: Workload, step: SupernetStep, middle: Architecture, count: 
 
     seconds = pairs(prefix_step, plain.optimiser.step, count, after=(restore, None))
     return [
-        ratio("PrefixSGD / torch.optim.SGD, the update alone", seconds),
-        duration("PrefixSGD's update", seconds[:, 0]),
+        ratio("PrefixOptimiser / torch.optim.SGD, the update alone", seconds),
+        duration("PrefixOptimiser's update", seconds[:, 0]),
     ]
 
 

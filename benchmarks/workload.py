@@ -15,7 +15,7 @@ import sartor.spaces
 from sartor.elastic import Supernet
 from sartor.runtime import prepare
 from sartor.space import Architecture, SearchSpace
-from sartor.train.optimiser import PrefixSGD
+from sartor.train.optimiser import PrefixOptimiser
 from sartor.train.settings import SearchTraining
 
 SEED = 0
@@ -64,9 +64,9 @@ class Workload:
         """The plain network with weights of its own, in training mode, channels last."""
         return self.supernet.extract(architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    def optimiser(self, settings: SearchTraining) -> PrefixSGD:
+    def optimiser(self, settings: SearchTraining) -> PrefixOptimiser:
         """The optimiser of a search over the supernet's weights."""
-        return PrefixSGD(self.supernet.parameters(), settings, self.supernet.bank)
+        return PrefixOptimiser(self.supernet.parameters(), settings, self.supernet.bank)
 
     def supernet_pass(self, architecture: Architecture) -> None:
         """Forward and backward computation through the shared weights."""

@@ -1,4 +1,4 @@
-"""PrefixSGD is torch's SGD on what a step used, and leaves the rest alone; the schedules at named points."""
+"""PrefixOptimiser is torch's SGD on what a step used, and leaves the rest alone; the schedules at named points."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sartor.elastic.supernet import Supernet
 from sartor.layers import WITH_WEIGHTS, walk_layers
 from sartor.space import Architecture
 from sartor.testing import small_space
-from sartor.train.optimiser import PrefixSGD, disjoint_regions, learning_rate
+from sartor.train.optimiser import PrefixOptimiser, disjoint_regions, learning_rate
 from sartor.train.settings import FinalTraining, SearchTraining
 
 # The gradient of a prefix is a strided view on purpose (see sartor.elastic.layers).
@@ -49,7 +49,7 @@ def test_it_is_torchs_sgd(variant: dict[str, Any]) -> None:
     """On a plain network every weight after every step is bit for bit torch's."""
     networks = [nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).double() for _ in range(2)]
     networks[1].load_state_dict(networks[0].state_dict())
-    ours = PrefixSGD(networks[0].parameters(), SearchTraining(epochs=1, **variant), None)
+    ours = PrefixOptimiser(networks[0].parameters(), SearchTraining(epochs=1, **variant), None)
     theirs = torch_sgd(networks[1].parameters(), variant)
     for step, rate in enumerate(RATES):
         x = torch.randn(5, 4, generator=torch.Generator().manual_seed(step), dtype=torch.float64)
@@ -68,7 +68,7 @@ def test_the_largest_network_alone_is_torchs_sgd(variant: dict[str, Any]) -> Non
     supernet = Supernet(small_space("grouped"), seed=1).double().train()
     largest = supernet.space.architecture([n - 1 for n in supernet.space.sizes])
     plain = supernet.extract(largest).train()
-    ours = PrefixSGD(supernet.parameters(), SearchTraining(epochs=1, **variant), supernet.bank)
+    ours = PrefixOptimiser(supernet.parameters(), SearchTraining(epochs=1, **variant), supernet.bank)
     theirs = torch_sgd(plain.parameters(), variant)
     for step, rate in enumerate(RATES):
         x = pictures(step)
@@ -89,7 +89,7 @@ def test_only_the_used_prefixes_move(name: str, variant: dict[str, Any]) -> None
     The spaces hold widths, and layers that some steps do not use at all.
     """
     supernet = Supernet(small_space(name), seed=0).double().train()
-    optimiser = PrefixSGD(supernet.parameters(), SearchTraining(epochs=1, **variant), supernet.bank)
+    optimiser = PrefixOptimiser(supernet.parameters(), SearchTraining(epochs=1, **variant), supernet.bank)
     momentum = {p: torch.zeros_like(p) for p in supernet.parameters()}
     rows = supernet.space.sample(8, np.random.default_rng(3))
     rows[4:6] = rows[3]  # twice the same prefixes, then others
@@ -115,7 +115,7 @@ def test_dense_updates_are_torchs(variant: dict[str, Any]) -> None:
     """With ``dense_updates`` weights that once had a gradient go on moving, as with torch's zeroed gradients."""
     networks = [Supernet(small_space("ruled"), seed=0).double().train() for _ in range(2)]
     settings = SearchTraining(epochs=1, dense_updates=True, **variant)
-    ours = PrefixSGD(networks[0].parameters(), settings, networks[0].bank)
+    ours = PrefixOptimiser(networks[0].parameters(), settings, networks[0].bank)
     theirs = torch_sgd(networks[1].parameters(), variant)
     rows = networks[0].space.sample(4, np.random.default_rng(5))
     for step, (row, rate) in enumerate(zip(rows, RATES, strict=True)):
@@ -132,7 +132,7 @@ def test_momentum_survives_a_restart() -> None:
     """A new optimiser with the old one's state makes the same next step."""
     networks = [Supernet(small_space("grouped"), seed=1).double().train() for _ in range(2)]
     settings = SearchTraining(epochs=1, weight_decay=0.01)
-    optimisers = [PrefixSGD(n.parameters(), settings, n.bank) for n in networks]
+    optimisers = [PrefixOptimiser(n.parameters(), settings, n.bank) for n in networks]
     for step in range(2):
         networks[0](pictures(step), [1, step]).square().mean().backward()
         optimisers[0].step(0.1)
@@ -245,7 +245,7 @@ def test_falling_schedules(schedule: Any, points: dict[float, float]) -> None:
 
 def test_warm_up_rises_and_then_the_schedule_starts() -> None:
     """The rate rises linearly from zero; what follows is stretched over the epochs that are left."""
-    settings = SearchTraining(epochs=12, learning_rate=1.0, schedule="linear", warmup_epochs=2)
+    settings = SearchTraining(epochs=12, learning_rate=1.0, schedule="linear", warmup_share=1 / 6)
     expected = {0: 0.0, 1: 0.5, 2: 1.0, 7: 0.5, 12: 0.0}
     assert {epoch: learning_rate(settings, epoch) for epoch in expected} == pytest.approx(expected)
 
@@ -253,6 +253,6 @@ def test_warm_up_rises_and_then_the_schedule_starts() -> None:
 def test_schedules_never_rise_after_warm_up() -> None:
     """No schedule jumps up: rates after the warm-up never grow."""
     for schedule in ("constant", "exponential", "cosine", "linear"):
-        settings = SearchTraining(epochs=20, schedule=schedule, warmup_epochs=3)
+        settings = SearchTraining(epochs=20, schedule=schedule, warmup_share=0.15)
         rates = [learning_rate(settings, epoch) for epoch in np.linspace(3, 20, 100)]
         assert all(b <= a + 1e-15 for a, b in itertools.pairwise(rates))

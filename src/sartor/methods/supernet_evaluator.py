@@ -16,7 +16,7 @@ from sartor.elastic.supernet import Supernet
 from sartor.methods.evaluator import SCORING_COST, TRAINING_COST, Combine, History
 from sartor.runtime import Runtime
 from sartor.train.networks import Stream
-from sartor.train.optimiser import PrefixSGD, learning_rate
+from sartor.train.optimiser import PrefixOptimiser, learning_rate
 from sartor.train.passes import Pass
 from sartor.train.runner import PassRunner
 from sartor.train.settings import SearchTraining
@@ -48,13 +48,15 @@ class SupernetEvaluator:
         self.supernet, self.settings, self.runtime = supernet, settings, runtime
         runtime.place(supernet)
         self.weight_stream, self.policy_stream = weight_stream, policy_stream
-        self.optimiser = PrefixSGD(supernet.parameters(), settings, supernet.bank)
-        self.runner = PassRunner(lambda x, s, _: supernet(x, _row(s)), settings.micro_batch, 0.0, runtime.autocast)
+        self.optimiser = PrefixOptimiser(supernet.parameters(), settings, supernet.bank)
+        self.runner = PassRunner(
+            lambda x, s, _: supernet(x, _row(s)), settings.micro_batch, settings.label_smoothing, runtime.autocast
+        )
         steps = max(1, round(settings.epochs * weight_stream.steps_per_epoch))
         training = passes_per_step * TRAINING_COST * weight_stream.batch_size
         self.total_cost = steps * (training + scorings_per_step * SCORING_COST * policy_stream.batch_size)
         self.cost = self.updates = self.scorings = self.images = 0
-        self.learning_rate = settings.learning_rate
+        self.learning_rate = learning_rate(settings, 0.0, weight_stream.batch_size)
         self.history = History()
 
     @property
@@ -80,7 +82,8 @@ class SupernetEvaluator:
             losses = self.runner.likelihood(x, y, passes, self._gradients, temperature)
         else:
             losses = self.runner(x, y, passes)
-        self.learning_rate = learning_rate(self.settings, self.progress * self.settings.epochs)
+        epoch = self.progress * self.settings.epochs
+        self.learning_rate = learning_rate(self.settings, epoch, self.weight_stream.batch_size)
         self.optimiser.step(self.learning_rate)
         self.updates += 1
         self._spend(len(passes) * self.weight_stream.batch_size, TRAINING_COST)
@@ -115,7 +118,7 @@ class SupernetEvaluator:
         self.cost += images * unit
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, momentum, counters and history."""
+        """Weights, what the optimiser remembers, counters and history."""
         return {
             "supernet": self.supernet.state_dict(),
             "optimiser": self.optimiser.state_dict(),

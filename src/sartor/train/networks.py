@@ -16,7 +16,7 @@ from sartor.elastic.slimmable import SlimmableNetwork
 from sartor.runtime import Runtime
 from sartor.seeds import numpy_generator, torch_generator
 from sartor.train.loop import State, Store, run_until
-from sartor.train.optimiser import PrefixSGD, learning_rate
+from sartor.train.optimiser import PrefixOptimiser, learning_rate
 from sartor.train.passes import Pass, sandwich
 from sartor.train.runner import PassRunner
 from sartor.train.settings import FinalTraining
@@ -72,9 +72,9 @@ class _SlimmableTraining:
         runtime: Runtime,
         seed: int,
     ) -> None:
-        self.network = SlimmableNetwork(blueprints, seed=seed)
+        self.network = SlimmableNetwork(blueprints, seed=seed, initialiser=settings.initialiser)
         runtime.place(self.network)
-        self.optimiser = PrefixSGD(self.network.parameters(), settings, self.network.bank)
+        self.optimiser = PrefixOptimiser(self.network.parameters(), settings, self.network.bank)
         self.runner = PassRunner(self._forward, settings.micro_batch, settings.label_smoothing, runtime.autocast)
         self.stream, self.settings, self.seed = stream, settings, seed
         self.order = sorted(blueprints, key=lambda name: blueprints[name].macs)
@@ -92,16 +92,16 @@ class _SlimmableTraining:
         number = self.number
         self.network.train()
         x, y = self.stream.batch(number)
-        self._dropout = Dropout(self.settings.dropout, torch_generator(self.seed, "dropout", number))
+        self._dropout = Dropout(self.settings.dropout_rate, torch_generator(self.seed, "dropout", number))
         losses = self.runner(x, y, self._passes(number))
-        rate = learning_rate(self.settings, number / self.stream.steps_per_epoch)
+        rate = learning_rate(self.settings, number / self.stream.steps_per_epoch, self.stream.batch_size)
         self.optimiser.step(rate)
         self.number += 1
         metrics = {"loss": float(losses[0]), "learning_rate": rate}
         return metrics if len(losses) == 1 else {**metrics, "loss_smallest": float(losses[1])}
 
     def state_dict(self) -> State:
-        """Weights, momentum and the number of the step."""
+        """Weights, what the optimiser remembers, and the number of the step."""
         parts = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
         return {**parts, "number": self.number}
 
@@ -116,7 +116,7 @@ class _SlimmableTraining:
         drawn = draw_platforms(
             self.order[1:-1], self.weights, self.settings, numpy_generator(self.seed, "platforms", number)
         )
-        dropout = self.settings.dropout > 0
+        dropout = self.settings.dropout_rate > 0
         if smallest == largest:
             return [Pass(largest, dropout=dropout, observe=True)]
         passes = sandwich(largest, smallest, drawn, distillation=self.settings.distillation, dropout=dropout)

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent that leaves weights alone which no pass of the step has used."""
+"""Optimisation that leaves weights alone which no pass of the step has used, and the schedule of its rate."""
 
 from __future__ import annotations
 
@@ -13,35 +13,48 @@ from sartor import world
 from sartor.elastic.bank import WeightBank
 from sartor.elastic.layers import Extent
 from sartor.train.settings import OptimiserSettings
+from sartor.train.updates import update_rule
+
+Region = tuple[slice, ...]  # along the first one or two axes; () is all of a tensor
 
 
-def learning_rate(settings: OptimiserSettings, epoch: float) -> float:
+def learning_rate(settings: OptimiserSettings, epoch: float, batch_size: int | None = None) -> float:
     """The rate at a point in time, ``epoch`` counted from 0 with fractions.
 
-    Exponential: the initial rate times ``decay`` per whole epoch. Cosine and linear fall to zero at the end.
+    Exponential: the peak rate times ``decay`` per whole epoch. Cosine and linear fall to zero at the end.
+    ``batch_size``: pictures in a step, where they are not those of the settings.
     """
-    if epoch < settings.warmup_epochs:
-        return settings.learning_rate * epoch / settings.warmup_epochs
+    peak = settings.learning_rate
+    if settings.per_pictures is not None:
+        peak *= (batch_size or settings.batch_size) / settings.per_pictures
+    warmup = settings.warmup_share * settings.epochs
+    if epoch < warmup:
+        return peak * epoch / warmup
     if settings.schedule == "constant":
-        return settings.learning_rate
+        return peak
     if settings.schedule == "exponential":
-        return settings.learning_rate * settings.decay ** math.floor(epoch)
-    length = max(settings.epochs - settings.warmup_epochs, 1e-12)
-    passed = min(1.0, (epoch - settings.warmup_epochs) / length)
+        return peak * settings.decay ** math.floor(epoch)
+    length = max(settings.epochs - warmup, 1e-12)
+    passed = min(1.0, (epoch - warmup) / length)
     factor = 0.5 * (1 + math.cos(math.pi * passed)) if settings.schedule == "cosine" else 1 - passed
-    return settings.learning_rate * factor
+    return peak * factor
 
 
-class PrefixSGD:
-    """Momentum SGD over parameters of which a step may have used only prefixes.
+class PrefixOptimiser:
+    """An update rule over parameters of which a step may have used only prefixes.
 
-    The update is torch's (decay into the gradient, momentum without dampening, Nesterov as an option), applied to
-    the union of the prefixes that passes used. With ``dense_updates`` it is applied to everything that ever had a
-    gradient, so that decay and momentum also move unused weights, as in the official codes.
+    The rule (:mod:`sartor.train.updates`) is applied to the union of the prefixes that passes used; all else keeps
+    its weights and what the optimiser remembers of them. With ``dense_updates`` it is applied to everything that
+    ever had a gradient, so that momentum and averages also move unused weights, as in the official codes.
+
+    Weight decay is part of the gradient. ``weight_decay_on: convolutions`` is the penalty of TuNAS: of the used part
+    of convolution kernels, depthwise ones and those of squeeze-excite included, never of the rest, with dense
+    updates neither. It differs from the official code in one point: a branch of a mixture is penalised in full,
+    not by its share.
 
     Args:
         parameters: what may move.
-        settings: momentum, decay and their kind.
+        settings: the rule with its numbers, weight decay, and whether updates are dense.
         bank: the sliced layers among ``parameters``, which remember what was used; None for a plain network.
     """
 
@@ -50,65 +63,71 @@ class PrefixSGD:
     ) -> None:
         self.parameters = list(parameters)
         self.settings = settings
+        self.rule = update_rule(settings)
         self.bank = bank
         self.sliced = frozenset(bank.parameters()) if bank is not None else frozenset()
-        self.momentum: dict[nn.Parameter, Tensor] = {}
+        self.buffers: dict[nn.Parameter, dict[str, Tensor]] = {}
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
         """Updates the weights with the accumulated gradients and clears these."""
         extents = dict(self.bank.used_prefixes()) if self.bank is not None else {}
-        views: list[tuple[Tensor, Tensor, Tensor]] = []
-        for parameter in self.parameters:
-            regions = self._regions(parameter, extents)
-            if not regions:
-                continue
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            if parameter not in self.momentum:
-                self.momentum[parameter] = torch.zeros_like(parameter)
-            for region in regions:
-                views.append((parameter[region], parameter.grad[region], self.momentum[parameter][region]))
-        if views:
-            weights, gradients, buffers = (list(column) for column in zip(*views, strict=True))
+        used = {p: self._used(p, extents) for p in self.parameters if p.grad is not None}
+        moving = [(p, region) for p in self.parameters for region in self._moving(p, used)]
+        if moving:
+            weights = [p[region] for p, region in moving]
+            gradients = [self._gradient(p)[region] for p, region in moving]
             world.average_(gradients)
-            self._update(weights, gradients, buffers, rate)
-        self._clear(extents)
+            if self.settings.weight_decay:
+                self._decay(weights, gradients, used)
+            remembered = [(self._buffers(p), region) for p, region in moving]
+            names = remembered[0][0]
+            buffers = {name: [held[name][region] for held, region in remembered] for name in names}
+            self.rule.move(weights, gradients, buffers, rate)
+        self._clear(used)
 
-    def _update(self, weights: list[Tensor], gradients: list[Tensor], buffers: list[Tensor], rate: float) -> None:
-        s = self.settings
-        if s.weight_decay:
-            torch._foreach_add_(gradients, weights, alpha=s.weight_decay)
-        if not s.momentum:
-            torch._foreach_add_(weights, gradients, alpha=-rate)
-            return
-        torch._foreach_mul_(buffers, s.momentum)
-        torch._foreach_add_(buffers, gradients)
-        if s.nesterov:
-            torch._foreach_add_(gradients, buffers, alpha=s.momentum)
-        torch._foreach_add_(weights, gradients if s.nesterov else buffers, alpha=-rate)
-
-    def _regions(
-        self, parameter: nn.Parameter, extents: Mapping[nn.Parameter, set[Extent]]
-    ) -> Sequence[tuple[slice, ...]]:
-        """What of a parameter moves in this step."""
-        if self.settings.dense_updates:
-            return [()] if parameter.grad is not None or parameter in self.momentum else []
-        if parameter.grad is None:
-            return []
+    def _used(self, parameter: nn.Parameter, extents: Mapping[nn.Parameter, set[Extent]]) -> Sequence[Region]:
+        """What of a parameter the passes of this step have used."""
         if parameter in extents:
             return list(disjoint_regions(extents[parameter], parameter.shape))
-        # A sliced layer that no pass used may still hold the emptied buffer of an earlier step.
+        # A sliced layer that no pass used may still hold the emptied gradient of an earlier step.
         return [] if parameter in self.sliced else [()]
 
-    def _clear(self, extents: Mapping[nn.Parameter, set[Extent]]) -> None:
-        """Zeroes what was written. A buffer is dropped where that was all of it: the next pass makes it anew."""
+    def _moving(self, parameter: nn.Parameter, used: Mapping[nn.Parameter, Sequence[Region]]) -> Sequence[Region]:
+        """What of a parameter moves in this step."""
+        if self.settings.dense_updates:
+            return [()] if parameter in used or parameter in self.buffers else []
+        return used.get(parameter, [])
+
+    def _decay(
+        self, weights: list[Tensor], gradients: list[Tensor], used: Mapping[nn.Parameter, Sequence[Region]]
+    ) -> None:
+        """Adds weight decay to the gradients."""
+        if self.settings.weight_decay_on == "convolutions":
+            kernels = [(p, region) for p, regions in used.items() if p.ndim == 4 for region in regions]
+            weights = [p[region] for p, region in kernels]
+            gradients = [self._gradient(p)[region] for p, region in kernels]
+        if weights:
+            torch._foreach_add_(gradients, weights, alpha=self.settings.weight_decay)
+
+    def _gradient(self, parameter: nn.Parameter) -> Tensor:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        return parameter.grad
+
+    def _buffers(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+        if parameter not in self.buffers:
+            cut_axes = min(2, parameter.ndim) if parameter in self.sliced else 0
+            self.buffers[parameter] = self.rule.buffers(parameter, cut_axes)
+        return self.buffers[parameter]
+
+    def _clear(self, used: Mapping[nn.Parameter, Sequence[Region]]) -> None:
+        """Zeroes what was written. A gradient is dropped where that was all of it: the next pass makes it anew."""
         for parameter in self.parameters:
             if parameter.grad is None:
                 continue
-            partly = parameter in extents and not self.settings.dense_updates
-            regions = list(disjoint_regions(extents[parameter], parameter.shape)) if partly else [()]
-            if regions == [()]:
+            regions = [] if self.settings.dense_updates else used[parameter]
+            if not regions or regions == [()]:
                 parameter.grad = None
             else:
                 for region in regions:
@@ -117,17 +136,18 @@ class PrefixSGD:
             self.bank.forget_prefixes()
 
     def state_dict(self) -> dict[str, Any]:
-        """Momentum buffers by position of their parameter."""
-        return {str(i): self.momentum[p] for i, p in enumerate(self.parameters) if p in self.momentum}
+        """What the rule remembers, by position of the parameter and by name."""
+        return {str(i): self.buffers[p] for i, p in enumerate(self.parameters) if p in self.buffers}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The inverse of :meth:`state_dict`."""
-        self.momentum = {
-            self.parameters[int(i)]: value.to(self.parameters[int(i)].device, copy=True) for i, value in state.items()
-        }
+        self.buffers = {}
+        for i, held in state.items():
+            parameter = self.parameters[int(i)]
+            self.buffers[parameter] = {n: value.to(parameter.device, copy=True) for n, value in held.items()}
 
 
-def disjoint_regions(extents: Iterable[Extent], shape: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+def disjoint_regions(extents: Iterable[Extent], shape: Sequence[int]) -> Iterator[Region]:
     """The union of prefixes (lengths along the first one or two axes) as disjoint slices; ``()`` is all of it.
 
     Prefixes along two axes form a staircase: it is cut into one strip of rows per step.

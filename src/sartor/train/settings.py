@@ -5,41 +5,66 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sartor.initialisers import Initialiser
+
+OptimiserName = Literal["sgd", "rmsprop", "adam"]
 ScheduleName = Literal["constant", "exponential", "cosine", "linear"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserSettings:
-    """Stochastic gradient descent with a schedule.
+    """An optimiser with a schedule.
 
-    ``learning_rate`` belongs to ``batch_size`` pictures per step; ``micro_batch`` (a divisor of it) accumulates
-    gradients over smaller pieces, so that the paper's batch fits a small machine. ``warmup_epochs`` rises linearly
-    from zero. ``decay`` multiplies the rate once per epoch (exponential schedule only). ``dense_updates`` applies
-    momentum and decay to weights that no pass of the step used, as the official codes do.
+    ``batch_size`` pictures make a step; ``micro_batch`` (a divisor of it) accumulates gradients over smaller pieces,
+    so that the paper's batch fits a small machine. ``learning_rate`` belongs to ``per_pictures`` pictures and grows
+    with the batch (None: it belongs to a batch, whatever its size).
+
+    ``warmup_share``: the share of the training in which the rate rises linearly from zero. ``decay`` multiplies the
+    rate once per epoch (exponential schedule only).
+
+    ``momentum`` is what every rule keeps of its last steps (Adam: of the mean gradient); ``nesterov`` is SGD's alone.
+    ``rmsprop_decay``, ``rmsprop_epsilon``, ``adam_decay`` and ``adam_epsilon`` concern the mean of squares (see
+    :mod:`sartor.train.updates`). ``weight_decay`` times the weight is part of the gradient: of every weight that
+    moves, or (``weight_decay_on: convolutions``) of the part of the convolution kernels that the step used, as a
+    penalty in the loss would have it. ``dense_updates`` applies the rule to weights that no pass of the step used
+    as well, as the official codes do.
+
+    There is no momentum of batch-norm statistics: they are measured anew before anything is evaluated or exported.
     """
 
     epochs: float
     batch_size: int = 128
     micro_batch: int | None = None
+    optimiser: OptimiserName = "sgd"
     learning_rate: float = 0.1
+    per_pictures: int | None = None
     schedule: ScheduleName = "constant"
     decay: float = 0.985
-    warmup_epochs: float = 0.0
+    warmup_share: float = 0.0
     momentum: float = 0.9
     nesterov: bool = False
+    rmsprop_decay: float = 0.9
+    rmsprop_epsilon: float = 1e-3
+    adam_decay: float = 0.999
+    adam_epsilon: float = 1e-8
     weight_decay: float = 0.0
+    weight_decay_on: Literal["all", "convolutions"] = "all"
     dense_updates: bool = False
+    label_smoothing: float = 0.0
+    initialiser: Initialiser = "he_fan_out"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchTraining(OptimiserSettings):
     """Training of the supernet: constant rate 0.1 for 50 epochs (Wang & Blaschko, section 4.1).
 
-    Momentum and decay are not stated there; these are those of the AOWS code.
+    Momentum and decay are not stated there; these are those of the AOWS code. ``policy_batch_size``: pictures per
+    batch that steers the method (None: as many as teach the weights).
     """
 
     epochs: float = 50
     weight_decay: float = 1e-5
+    policy_batch_size: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +73,8 @@ class FinalTraining(OptimiserSettings):
 
     ``mode``: one network with shared weights (``slimmable``) or each network alone (``standalone``).
     ``sampling``: which middle platforms the sandwich draws, uniformly (suffix -U) or by weight (suffix -W).
-    ``random_passes``: middle platforms per step. ``dropout`` acts on the largest network's passes only.
+    ``random_passes``: middle platforms per step. ``dropout`` acts on the largest network's passes only, and only in
+    a training of at least ``dropout_from_epochs``.
     ``distillation``: the other passes learn the largest network's soft predictions in place of the labels.
     """
 
@@ -60,5 +86,10 @@ class FinalTraining(OptimiserSettings):
     sampling: Literal["uniform", "weight"] = "uniform"
     random_passes: int = 1
     dropout: float = 0.6
+    dropout_from_epochs: float = 0.0
     distillation: bool = False
-    label_smoothing: float = 0.0
+
+    @property
+    def dropout_rate(self) -> float:
+        """The rate at which this training drops features; 0 where it is too short to drop any."""
+        return self.dropout if self.epochs >= self.dropout_from_epochs else 0.0
