@@ -1,0 +1,85 @@
+"""The searches that are compared with each other: what each changes, and the questions that they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunas import paper
+from tunas.pieces import MAIN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """How one search differs from the main one.
+
+    ``space`` None: that of the experiment; settings of ``tunas`` replace those of the size, ``options`` are further
+    options of the space. ``share``: its length as a part of ``Size.search`` (None: ``Size.ablation_share``).
+    """
+
+    space: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    tunas: Mapping[str, Any] = field(default_factory=dict)
+    share: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What the network ``changed`` was searched for: its accuracy minus that of ``base``; the paper's beside it."""
+
+    title: str
+    changed: str
+    base: str
+    published: tuple[paper.Figure, paper.Figure] | None = None
+
+
+_ENLARGED, _PROXYLESS = "proxylessnas_enlarged", "proxylessnas"
+_NO_WARMUPS = {"op_warmup": False, "filter_warmup": False}
+
+VARIANTS: Mapping[str, Variant] = {
+    MAIN: Variant(share=1.0),
+    "enlarged": Variant(space=_ENLARGED),
+    "enlarged_no_warmups": Variant(space=_ENLARGED, tunas=_NO_WARMUPS),
+    "enlarged_constant_rate": Variant(space=_ENLARGED, tunas={"rate_growth": 1.0}),
+    "proxyless": Variant(space=_PROXYLESS),
+    "proxyless_uncollapsed": Variant(space=_PROXYLESS, options={"collapsed": False}),
+    "proxyless_per_stride": Variant(space=_PROXYLESS, options={"filters": "doubled_per_stride"}),
+    "proxyless_per_block": Variant(space=_PROXYLESS, options={"filters": "doubled_per_block"}),
+}
+ABLATIONS = tuple(name for name in VARIANTS if name != MAIN)
+
+QUESTIONS = (
+    Question(
+        title="Table 10: without warm-ups",
+        changed="enlarged_no_warmups",
+        base="enlarged",
+        published=paper.ABLATIONS["enlarged_no_warmups"],
+    ),
+    Question(
+        title="Finding 4: every choice with weights of its own", changed="proxyless_uncollapsed", base="proxyless"
+    ),
+    Question(title="Section 4.2: constant policy rate", changed="enlarged_constant_rate", base="enlarged"),
+    Question(
+        title="Table 8: filters doubled per stride, against the fixed ones of ProxylessNAS",
+        changed="proxyless_per_stride",
+        base="proxyless",
+        published=paper.ABLATIONS["proxyless_per_stride"],
+    ),
+    Question(
+        title="Table 8: filters doubled per block, against the fixed ones of ProxylessNAS",
+        changed="proxyless_per_block",
+        base="proxyless",
+        published=paper.ABLATIONS["proxyless_per_block"],
+    ),
+    Question(
+        title="filters doubled per stride, against searched ones", changed="proxyless_per_stride", base="enlarged"
+    ),
+    Question(title="filters doubled per block, against searched ones", changed="proxyless_per_block", base="enlarged"),
+    Question(
+        title="Table 6: a search four times as long",
+        changed=MAIN,
+        base="enlarged",
+        published=paper.FOUR_TIMES_AS_LONG,
+    ),
+)
