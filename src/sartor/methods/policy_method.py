@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -47,7 +48,11 @@ class PolicyMethod(Method):
         own = mrf.Solution(mode, -float(policy.log_probability(mode[None])[0]), costs_of(mode, budgets))
         if all(b.cost(mode[None])[0] <= b.limit for b in budgets):
             return choice_of(self.space, own, budgets)
-        best = choice_of(self.space, mrf.minimise(self.space.problem(policy.scores()), budgets), budgets)
+        solution = mrf.minimise(self.space.problem(policy.scores()), budgets)
+        if policy.active_only:  # inert decisions were solved for, and are neither part of the answer nor of its score
+            row = self.space.canonical(solution.row[None])
+            solution = dataclasses.replace(solution, row=row[0], score=-float(policy.log_probability(row)[0]))
+        best = choice_of(self.space, solution, budgets)
         note = "the most probable architecture exceeds a budget; this is the most probable one within all of them"
         return Choice(
             best.architecture,
@@ -138,7 +143,7 @@ class PolicyMethod(Method):
 
 def costs_of(row: NDArray[np.int64], budgets: Sequence[mrf.Budget]) -> dict[str, float]:
     """What a row costs under every budget, in the budget's own unit."""
-    return {b.name: b.cost(row[None])[0].item() * b.unit for b in budgets}
+    return {b.name: b.cost_of(row) for b in budgets}
 
 
 def share_of_rate(total: float, growth: float, start: float, before: float, after: float) -> float:
