@@ -104,12 +104,15 @@ def make_setting(job: Job, piece: Piece) -> Setting:
     space = job.make_space(piece.network)
     variant = VARIANTS.get(piece.network, Variant())
     share = size.ablation_share if variant.share is None else variant.share
-    train = size.short if piece.kind != "long" or size.long is None else size.long
+    target = job.target(space)
+    train = size.short
+    if piece.kind == "long" and size.long is not None:
+        train = dataclasses.replace(size.long, dropout=target.dropout)
     return Setting(
         space=space,
         pictures=pictures,
         index_sets=_index_sets(size, pictures, everything=piece.kind == "long"),
-        platforms=(job.target(space).platform(),),
+        platforms=(target.platform(),),
         method_name="tunas",
         method_settings=dataclasses.replace(size.tunas, **variant.tunas),
         search=dataclasses.replace(size.search, epochs=size.search.epochs * share),
