@@ -69,12 +69,14 @@ class EvaluationSettings:
     """How networks are judged.
 
     ``calibration_pictures`` of the training pictures give the statistics of batch norm; ``cloud`` random
-    architectures are scored with the shared weights, for the picture of accuracy against cost.
+    architectures are scored with the shared weights, for the picture of accuracy against cost. ``mode_pictures`` judge
+    the most probable networks of a policy twenty times over the search (0: never).
     """
 
     calibration_pictures: PositiveInt = 2048
     batch_size: PositiveInt = 256
     cloud: Count = 100
+    mode_pictures: Count = 256
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,8 +28,11 @@ class SupernetEvaluator:
     Args:
         supernet: the shared weights.
         weight_stream, policy_stream: batches that teach the weights, and batches that steer the method.
-        settings: optimiser and length; the length is the cost of ``passes_per_step`` training passes and
-            ``scorings_per_step`` scored networks per step of ``settings.epochs``, however a method spends it.
+        settings: optimiser and length.
+        passes_per_step, scorings_per_step: the allowed cost is that of so many training passes and scored networks
+            per step of ``settings.epochs``, however a method spends it.
+        updates: the search ends after so many updates, whatever they cost.
+        allowed_cost: in place of the above.
     """
 
     trains = True
@@ -44,6 +47,8 @@ class SupernetEvaluator:
         *,
         passes_per_step: int = 3,
         scorings_per_step: int = 0,
+        updates: int | None = None,
+        allowed_cost: int | None = None,
     ) -> None:
         self.supernet, self.settings, self.runtime = supernet, settings, runtime
         runtime.place(supernet)
@@ -54,19 +59,25 @@ class SupernetEvaluator:
         )
         steps = max(1, round(settings.epochs * weight_stream.steps_per_epoch))
         training = passes_per_step * TRAINING_COST * weight_stream.batch_size
-        self.total_cost = steps * (training + scorings_per_step * SCORING_COST * policy_stream.batch_size)
+        scoring = scorings_per_step * SCORING_COST * policy_stream.batch_size
+        self.total_cost = allowed_cost or steps * (training + scoring)
+        self.total_updates = updates
         self.cost = self.updates = self.scorings = self.images = 0
         self.learning_rate = learning_rate(settings, 0.0, weight_stream.batch_size)
         self.history = History()
 
     @property
     def progress(self) -> float:
-        """The share of the allowed cost that is spent."""
+        """The share of the allowed cost that is spent, or of the updates that are done."""
+        if self.total_updates is not None:
+            return min(1.0, self.updates / self.total_updates)
         return min(1.0, self.cost / self.total_cost)
 
     @property
     def done(self) -> bool:
-        """Whether the allowed cost is spent."""
+        """Whether the search has come to its end."""
+        if self.total_updates is not None:
+            return self.updates >= self.total_updates
         return self.cost >= self.total_cost
 
     @property

@@ -20,20 +20,26 @@ _WIDEST = 2.0
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What the job's method found: a blueprint per platform, and the cost of its search."""
+
+    blueprints: Mapping[str, Blueprint]
+    search_cost: int
+
+
+@dataclass(frozen=True)
 class Baseline:
     """A name, a sentence, and how to get its networks.
 
-    ``fit(setting, blueprints of the method's answer, open_store)`` returns the fitted networks, their blueprints, and
-    per platform what else is known (an architecture, a width).
+    ``fit(setting, the method's answer, open_store)`` returns the fitted networks, their blueprints, and per platform
+    what else is known (an architecture, a width).
     """
 
     description: str
-    fit: Callable[[Setting, Mapping[str, Blueprint], OpenStore], tuple[Fitted, Mapping[str, Blueprint], dict[str, Any]]]
+    fit: Callable[[Setting, Answer, OpenStore], tuple[Fitted, Mapping[str, Blueprint], dict[str, Any]]]
 
 
-def run_baseline(
-    name: str, setting: Setting, answer: Mapping[str, Blueprint], open_store: OpenStore
-) -> tuple[dict[str, Any], int]:
+def run_baseline(name: str, setting: Setting, answer: Answer, open_store: OpenStore) -> tuple[dict[str, Any], int]:
     """One baseline as plain data for ``result.json``, and the pictures it saw."""
     baseline = BASELINES[name]
     fitted, blueprints, details = baseline.fit(setting, answer, open_store)
@@ -78,7 +84,7 @@ def uniform_blueprint(space: SearchSpace, platform: Platform) -> tuple[float, Bl
 
 
 def _uniform(
-    setting: Setting, answer: Mapping[str, Blueprint], open_store: OpenStore
+    setting: Setting, answer: Answer, open_store: OpenStore
 ) -> tuple[Fitted, Mapping[str, Blueprint], dict[str, Any]]:
     found = {p.name: uniform_blueprint(setting.space, p) for p in setting.platforms}
     blueprints = {name: blueprint for name, (_, blueprint) in found.items()}
@@ -92,10 +98,10 @@ def _uniform(
 
 
 def _random(
-    setting: Setting, answer: Mapping[str, Blueprint], open_store: OpenStore
+    setting: Setting, answer: Answer, open_store: OpenStore
 ) -> tuple[Fitted, Mapping[str, Blueprint], dict[str, Any]]:
     # No platform's name starts like this, so no platform's training shares the store.
-    searched = search(setting, open_store("_search"), "random")
+    searched = search(setting, open_store("_search"), "random", answer.search_cost)
     blueprints = {name: choice.architecture.blueprint for name, choice in searched.choices.items()}
     details = {n: {"architecture": c.to_dict()["architecture"]} for n, c in searched.choices.items()}
     fitted = fit(setting, blueprints, open_store)
@@ -103,9 +109,9 @@ def _random(
 
 
 def _standalone(
-    setting: Setting, answer: Mapping[str, Blueprint], open_store: OpenStore
+    setting: Setting, answer: Answer, open_store: OpenStore
 ) -> tuple[Fitted, Mapping[str, Blueprint], dict[str, Any]]:
-    return fit_alone(setting, answer, open_store), answer, {}
+    return fit_alone(setting, answer.blueprints, open_store), answer.blueprints, {}
 
 
 # Adding a baseline is one function and one line.

@@ -36,6 +36,7 @@ def make_setting(job: Job, folder: RunFolder) -> Setting:
         calibration_pictures=job.evaluation.calibration_pictures,
         evaluation_batch=job.evaluation.batch_size,
         cloud=job.evaluation.cloud,
+        mode_pictures=job.evaluation.mode_pictures,
     )
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from sartor.costs.analytic import ANALYTIC_COSTS
 from sartor.elastic.supernet import Supernet
+from sartor.evaluate import evaluate
 from sartor.methods.budgets import check_reachable
 from sartor.methods.method import Choice, Method
 from sartor.methods.supernet_evaluator import SupernetEvaluator
@@ -18,6 +24,7 @@ from sartor.seeds import numpy_generator
 from sartor.train.loop import Store, run_until
 
 _CLOUD_PICTURES = 512
+_LOOKS = 20  # at the most probable network, over the search
 
 
 @dataclass(frozen=True)
@@ -28,45 +35,75 @@ class Searched:
     method: Method
     supernet: Supernet
     images: int
+    cost: int
 
 
-def search(setting: Setting, store: Store, method_name: str | None = None) -> Searched:
-    """Runs the method of the job to its end, or another one, as a baseline, at the cost of the job's method.
+def search(setting: Setting, store: Store, baseline: str | None = None, cost: int | None = None) -> Searched:
+    """Runs the method of the job to its end; or a ``baseline`` method, at the ``cost`` that the job's method had.
 
     Raises:
         InfeasibleBudgetError: a platform that no architecture fits, before anything is trained.
     """
     check_reachable(setting.space, setting.platforms)
-    method = setting.method(method_name)
-    evaluator = make_evaluator(setting)
+    method = setting.method(baseline)
+    evaluator = make_evaluator(setting, cost)
 
     def step() -> dict[str, float]:
-        metrics = method.step(evaluator)
-        return {**metrics, "learning_rate": evaluator.learning_rate}
+        before = evaluator.progress
+        metrics = {**method.step(evaluator), "learning_rate": evaluator.learning_rate}
+        # The moments follow from progress alone, so that a resumed search looks at the same ones.
+        if int(before * _LOOKS) < int(evaluator.progress * _LOOKS):
+            metrics |= accuracy_of_modes(setting, evaluator.supernet, method.most_probable())
+        return metrics
 
     run_until(
         step,
-        lambda: (evaluator.cost, evaluator.total_cost, evaluator.images),
+        lambda: (evaluator.progress, 1.0, evaluator.images),
         {"evaluator": evaluator, "method": method},
         store,
     )
     choices = {p.name: method.choose(p) for p in setting.platforms}
-    return Searched(choices, method, evaluator.supernet, evaluator.images)
+    return Searched(choices, method, evaluator.supernet, evaluator.images, evaluator.cost)
 
 
-def make_evaluator(setting: Setting) -> SupernetEvaluator:
-    """A supernet evaluator on the job's pictures, which allows the cost that the job's method takes."""
-    sets, method = setting.index_sets, setting.method()
+def make_evaluator(setting: Setting, cost: int | None = None) -> SupernetEvaluator:
+    """A supernet evaluator on the job's pictures, which allows what the job's method takes, or a given ``cost``."""
+    sets, method, settings = setting.index_sets, setting.method(), setting.search
+    scoring = dataclasses.replace(settings, batch_size=settings.policy_batch_size or settings.batch_size)
     steering = sets.policy if len(sets.policy) else sets.weights
+    weights = setting.stream(settings, sets.weights, "search weights")
+    steps = max(1, round(settings.epochs * weights.steps_per_epoch))
     return SupernetEvaluator(
-        setting.space.supernet(seed=setting.seed),
-        setting.stream(setting.search, sets.weights, "search weights"),
-        setting.stream(setting.search, steering, "search policy"),
-        setting.search,
+        setting.space.supernet(seed=setting.seed, initialiser=settings.initialiser),
+        weights,
+        setting.stream(scoring, steering, "search policy"),
+        settings,
         setting.runtime,
         passes_per_step=method.passes_per_step,
         scorings_per_step=method.scorings_per_step,
+        updates=steps * method.updates_per_step if method.varying_cost and cost is None else None,
+        allowed_cost=cost,
     )
+
+
+@torch.no_grad()
+def accuracy_of_modes(setting: Setting, supernet: Supernet, modes: Mapping[str, NDArray[np.int64]]) -> dict[str, float]:
+    """The accuracy, in percent, of the most probable networks under the shared weights, batch norms recalibrated.
+
+    The mean over platforms and, with several, each by its name; nothing for methods without a policy.
+    """
+    if not setting.mode_pictures or not modes:
+        return {}
+    found = {}
+    for name, row in modes.items():
+        supernet.calibrate(row, setting.calibration_batches(setting.mode_pictures))
+        supernet.eval()
+        x, y = _one_batch(setting, setting.mode_pictures)
+        found[name] = evaluate(partial(supernet, selection=row), [(x, y)]).accuracy
+        supernet.statistics.clear()
+    supernet.train()
+    mean = {"mode_accuracy": float(np.mean(list(found.values())))}
+    return mean if len(found) == 1 else mean | {f"mode_accuracy/{name}": value for name, value in found.items()}
 
 
 @torch.no_grad()
@@ -79,7 +116,7 @@ def random_cloud(setting: Setting, supernet: Supernet) -> list[dict[str, Any]]:
         return []
     rows = setting.space.sample(setting.cloud, numpy_generator(setting.seed, "cloud"))
     costs = {name: setting.space.cost(name)(rows) for name in ANALYTIC_COSTS}
-    x, y = _cloud_batch(setting)
+    x, y = _one_batch(setting, _CLOUD_PICTURES)
     supernet.train()
     points = []
     for i, row in enumerate(rows):
@@ -91,8 +128,9 @@ def random_cloud(setting: Setting, supernet: Supernet) -> list[dict[str, Any]]:
     return points
 
 
-def _cloud_batch(setting: Setting) -> tuple[torch.Tensor, torch.Tensor]:
-    batches = list(setting.selection_batches(_CLOUD_PICTURES))
+def _one_batch(setting: Setting, limit: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Selection pictures (at most ``limit``), or a batch of those that teach weights where that set is empty."""
+    batches = list(setting.selection_batches(limit))
     if not batches:
         stream = setting.stream(setting.search, setting.index_sets.weights, "cloud")
         return stream.batch(0)

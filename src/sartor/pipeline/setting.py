@@ -36,7 +36,8 @@ class Setting:
     """One job, resolved to objects.
 
     ``calibration_pictures`` measure batch-norm statistics; ``evaluation_batch`` is the batch size of evaluations;
-    ``cloud`` random architectures are scored for the picture of the report.
+    ``cloud`` random architectures are scored for the picture of the report, and the most probable ones of a policy are
+    judged on ``mode_pictures`` from time to time.
     """
 
     space: SearchSpace
@@ -54,6 +55,7 @@ class Setting:
     calibration_pictures: int = 2048
     evaluation_batch: int = 256
     cloud: int = 100
+    mode_pictures: int = 256
 
     def __post_init__(self) -> None:
         train = self.pictures.train
@@ -98,11 +100,11 @@ class Setting:
             world_size=world.size(),
         )
 
-    def calibration_batches(self) -> Iterator[Tensor]:
-        """The same pictures at every call, unaugmented, drawn from those that teach weights."""
+    def calibration_batches(self, limit: int | None = None) -> Iterator[Tensor]:
+        """The same pictures at every call (at most ``limit``), unaugmented, drawn from those that teach weights."""
         weights = self.index_sets.weights
         rng = numpy_generator(self.seed, "calibration")
-        chosen = rng.permutation(weights)[: self.calibration_pictures]
+        chosen = rng.permutation(weights)[: limit or self.calibration_pictures]
         size = min(self.evaluation_batch, len(chosen))
         whole = chosen[: len(chosen) // size * size]  # a small last batch would count like a large one
         for x, _ in self._ordered(self.pictures.train, whole, size):

@@ -10,7 +10,7 @@ from sartor.blueprint import Blueprint
 from sartor.config import Job
 from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.pipeline import exporting, training
-from sartor.pipeline.baselines import run_baseline
+from sartor.pipeline.baselines import Answer, run_baseline
 from sartor.pipeline.resolve import make_setting
 from sartor.pipeline.result import assemble
 from sartor.pipeline.search import random_cloud, search
@@ -60,6 +60,7 @@ class Run:
         return {
             "choices": choices,
             "images": searched.images,
+            "cost": searched.cost,
             "cloud": cloud,
             "space": space,
             "policy": searched.method.trace(),
@@ -177,12 +178,13 @@ class Run:
             uniform_blueprint(self.setting.space, self.setting.platforms[0])
 
     def _run_baselines(self, blueprints: dict[str, Blueprint]) -> tuple[list[dict[str, Any]], int, list[str]]:
+        answer = Answer(blueprints, self.folder.payload("search")["cost"])
         results, images, warnings = [], 0, []
         for name in self.job.baselines:
             part = f"baseline:{name}"
             if not self.folder.done(part):
                 try:
-                    found = run_baseline(name, self.setting, blueprints, partial(self.store, part))
+                    found = run_baseline(name, self.setting, answer, partial(self.store, part))
                 except InfeasibleBudgetError as error:
                     warnings.append(str(error))
                     continue
