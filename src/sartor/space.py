@@ -256,16 +256,30 @@ class SearchSpace:
             return template.inputs
         return (self.templates[position - 1].name,) if position else (PICTURES,)
 
-    def cost(self, name: str, exit: int | None = None, lazy: bool = False, dtype: str = "float32") -> FactorCost:
-        """A cost of this space by name: ``macs``, ``params`` or ``peak_memory_bytes``.
+    def cost(
+        self,
+        name: str,
+        exit: int | None = None,
+        lazy: bool = False,
+        dtype: str = "float32",
+        device: str | None = None,
+    ) -> FactorCost:
+        """A cost of this space by name: ``macs``, ``params``, ``peak_memory_bytes``, or the ``latency_ms`` of a device.
 
-        ``exit`` counts up to that exit (default: the last), ``lazy`` only what that exit reads.
+        ``exit`` counts up to that exit (default: the last), ``lazy`` only what that exit reads, ``dtype`` is that of
+        the activations in memory. A latency is that of the whole network, in floating point; budgets use the whole
+        nanoseconds of :func:`sartor.costs.devices.device_cost`.
         """
-        key = (name, exit, lazy, dtype)
+        key = (name, exit, lazy, dtype, device)
         if key not in self._costs:
-            from sartor.costs.analytic import analytic_cost
+            from sartor.costs import analytic, devices
 
-            self._costs[key] = analytic_cost(self, name, exit=exit, lazy=lazy, dtype=dtype)
+            if name == devices.LATENCY:
+                self._costs[key] = devices.latency_ms(self, device, exit, lazy)
+            elif device is not None:
+                raise RequestError(f"{name} is the same on every device; leave out device {device!r}")
+            else:
+                self._costs[key] = analytic.analytic_cost(self, name, exit=exit, lazy=lazy, dtype=dtype)
         return self._costs[key]
 
     def supernet(self, *, seed: int = 0, initialiser: Initialiser = "he_fan_out") -> Supernet:

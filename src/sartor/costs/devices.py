@@ -18,6 +18,7 @@ from sartor.errors import RequestError
 if TYPE_CHECKING:
     from sartor.space import SearchSpace
 
+LATENCY = "latency_ms"
 MS_PER_NS = 1e-6
 
 # Adding a device is one new file and one line here; tests/costs/test_devices.py then covers it.
@@ -45,10 +46,18 @@ def device_cost(space: SearchSpace, device: str) -> FactorCost:
     return known[device]
 
 
-def latency_ms(space: SearchSpace, device: str) -> FactorCost:
-    """The same latency in milliseconds, in floating point: to read, not to solve with."""
+def latency_ms(space: SearchSpace, device: str | None, exit: int | None = None, lazy: bool = False) -> FactorCost:
+    """The same latency in milliseconds, in floating point: to read, not to solve with.
+
+    Raises:
+        RequestError: as :func:`device_cost`; no device was named, or an exit before the last.
+    """
+    if device is None:
+        raise RequestError(f"{LATENCY} is that of a device; name one of {', '.join(_MODULES)}")
+    if exit not in (None, space.exits - 1) or (lazy and space.exits > 1):
+        raise RequestError(f"device {device!r} knows the latency of whole networks, not of single exits")
     scaled = device_cost(space, device).scaled(MS_PER_NS)
-    return FactorCost(scaled.sizes, scaled.factors, scaled.constant, scaled.reduction, "latency_ms")
+    return FactorCost(scaled.sizes, scaled.factors, scaled.constant, scaled.reduction, LATENCY)
 
 
 def _model(device: str) -> Callable[[SearchSpace], FactorCost]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from sartor import mrf
-from sartor.costs.devices import MS_PER_NS, device_cost
+from sartor.costs.devices import LATENCY, MS_PER_NS, device_cost
 from sartor.costs.factors import Factor
 from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.platforms import Platform
@@ -23,7 +23,7 @@ def budgets_of(space: SearchSpace, platform: Platform) -> list[mrf.Budget]:
 
 
 def _budget(space: SearchSpace, platform: Platform, kind: str, limit: float) -> mrf.Budget:
-    if kind != "latency_ms":
+    if kind != LATENCY:
         return mrf.Budget(space.cost(kind), limit, kind)
     assert platform.device is not None  # a platform without one is refused
     try:

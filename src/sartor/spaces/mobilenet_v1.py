@@ -16,12 +16,13 @@ that grid, which is why templates take values and not indices.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from sartor.decisions import Decision, Template
 from sartor.errors import RequestError
 from sartor.layers import Stack
 from sartor.space import SearchSpace
+from sartor.spaces.layouts import Layout, settled
 
 BASE_WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 STRIDES = {
@@ -31,8 +32,6 @@ STRIDES = {
     "small": (1, 1, 2, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1),
 }
 NAMES = tuple(f"width{i}" for i in range(1, 15))
-
-Layout = Literal["auto", "small", "cifar", "imagenet"]
 
 
 def mobilenet_v1(
@@ -75,7 +74,7 @@ def mobilenet_v1(
             "num_classes": num_classes,
             "image_size": image_size,
             "in_channels": in_channels,
-            "layout": layout,
+            "layout": settled(layout, image_size),
             "min_width": min_width,
             "max_width": max_width,
             "levels": levels,
@@ -166,8 +165,7 @@ def _explicit(widths: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
 def _strides(layout: Layout, image_size: int) -> tuple[int, ...]:
     if image_size < 8:
         raise RequestError(f"mobilenet_v1: image_size {image_size} is too small, at least 8 is needed")
-    if layout == "auto":
-        layout = "small" if image_size < 16 else "cifar" if image_size <= 64 else "imagenet"
+    layout = settled(layout, image_size)
     if layout not in STRIDES:
         raise RequestError(f"mobilenet_v1: unknown layout {layout!r}; known are auto, {', '.join(STRIDES)}")
     return STRIDES[layout]

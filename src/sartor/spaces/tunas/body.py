@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sartor.decisions import Decision, Template
 from sartor.errors import RequestError
 from sartor.layers import Stack
+from sartor.spaces.layouts import Layout, settled
 from sartor.spaces.tunas.blocks import bottleneck, round8
-
-Layout = Literal["auto", "small", "cifar", "imagenet"]
 
 KERNELS = (3, 5, 7)
 LAYER_OR_SKIP = ("layer", "skip")
@@ -129,11 +128,10 @@ def ends(decisions: Sequence[Decision]) -> tuple[list[int], list[int]]:
 
 
 def strides_of(space: str, layouts: Mapping[str, tuple[int, ...]], layout: Layout, image_size: int) -> tuple[int, ...]:
-    """The stride of every block; ``auto`` is ``small`` below 16 pixels, ``cifar`` up to 64 and ``imagenet`` above."""
+    """The stride of every block of a layout."""
     if image_size < _SMALLEST_IMAGE:
         raise RequestError(f"{space}: image_size {image_size} is too small, at least {_SMALLEST_IMAGE} is needed")
-    if layout == "auto":
-        layout = "small" if image_size < 16 else "cifar" if image_size <= 64 else "imagenet"
+    layout = settled(layout, image_size)
     if layout not in layouts:
         raise RequestError(f"{space}: unknown layout {layout!r}; known are auto, {', '.join(layouts)}")
     return layouts[layout]

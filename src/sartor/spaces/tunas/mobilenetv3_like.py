@@ -27,12 +27,12 @@ from sartor.decisions import Decision, Template
 from sartor.errors import RequestError
 from sartor.layers import Stack
 from sartor.space import SearchSpace
+from sartor.spaces.layouts import Layout, settled
 from sartor.spaces.tunas.blocks import pooled_head, separable, stem
 from sartor.spaces.tunas.body import (
     KERNELS,
     LAYER_OR_SKIP,
     NORM_EPS,
-    Layout,
     SearchedBlock,
     check_size,
     classifier,
@@ -99,7 +99,7 @@ def mobilenetv3_like(
             "num_classes": num_classes,
             "image_size": image_size,
             "in_channels": in_channels,
-            "layout": layout,
+            "layout": settled(layout, image_size),
             "activation": activation,
             "multiplier": multiplier,
             "depth": depth,

@@ -17,8 +17,9 @@ the filters of the block, which is how residual layers come to agree. Layers and
 from __future__ import annotations
 
 from sartor.space import SearchSpace
+from sartor.spaces.layouts import Layout, settled
 from sartor.spaces.tunas import proxylessnas
-from sartor.spaces.tunas.body import NORM_EPS, Layout, check_size, ends, filter_decisions, strides_of
+from sartor.spaces.tunas.body import NORM_EPS, check_size, ends, filter_decisions, strides_of
 from sartor.spaces.tunas.networks import PROXYLESSNAS_NETWORKS, known_networks
 
 BASE_FILTERS = (16, 16, 16, 32, 64, 128, 256, 512, 1024)
@@ -64,7 +65,7 @@ def proxylessnas_enlarged(
             "num_classes": num_classes,
             "image_size": image_size,
             "in_channels": in_channels,
-            "layout": layout,
+            "layout": settled(layout, image_size),
             "multiplier": multiplier,
             "depth": depth,
             "collapsed": collapsed,
