@@ -62,7 +62,10 @@ def read_job(data: Mapping[str, Any], source: str, places: Mapping[str, str]) ->
     space = _space(section(data, "space"), pictures, problems)
     method = _method(section(data, "method"), problems)
     platforms = _platforms(data.get("platforms"), problems)
-    found: dict[str, Any] = {name: check(kind, data.get(name, {}), name, problems) for name, kind in _SECTIONS.items()}
+    sections = {name: data.get(name, {}) for name in _SECTIONS}
+    if method is not None:
+        sections |= _with_recipe(method, sections)
+    found: dict[str, Any] = {name: check(kind, sections[name], name, problems) for name, kind in _SECTIONS.items()}
     for name in ("search", "train"):
         if found[name] is not None:
             check_training(found[name], name, problems)
@@ -166,6 +169,17 @@ def _method(data: Any, problems: Problems) -> MethodChoice | None:
     rest = {key: value for key, value in data.items() if key != "name"}
     settings: Any = check(found.settings_type, rest, "method", problems, f" (method {name})")
     return None if settings is None else MethodChoice(name, settings)
+
+
+def _with_recipe(method: MethodChoice, sections: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections of the two trainings, with the method's own recipe for what they leave open."""
+    from sartor.methods.registry import method_class
+
+    chosen = method_class(method.name)
+    recipes = {"search": chosen.search_defaults, "train": chosen.train_defaults}
+    return {
+        name: {**recipe, **sections[name]} for name, recipe in recipes.items() if isinstance(sections[name], Mapping)
+    }
 
 
 _PLATFORM = make_dataclass(

@@ -64,9 +64,14 @@ class Method(ABC):
 
     ``needs`` names what the space or the evaluator must have: ``"widths"`` (a smallest and a largest network).
     Randomness depends on the seed and the number of the step alone, so that a resumed search is the same search.
+    ``search_defaults`` and ``train_defaults`` are the training recipe of the method's paper: values of
+    :class:`~sartor.train.settings.SearchTraining` and :class:`~sartor.train.settings.FinalTraining` that hold where a
+    job leaves them open.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    search_defaults: ClassVar[Mapping[str, Any]] = {}
+    train_defaults: ClassVar[Mapping[str, Any]] = {}
     # Whether steps differ in cost: the search then ends after its epochs, whatever they cost.
     varying_cost: ClassVar[bool] = False
 

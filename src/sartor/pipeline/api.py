@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import nn
 
+from sartor.config.check import Problems
+from sartor.config.training import check_training
 from sartor.data import Augmentation, IndexSets, Pictures, make_index_sets
 from sartor.elastic.slimmable import SlimmableNetwork
 from sartor.methods.method import Choice
@@ -79,7 +81,8 @@ def search(
     Args:
         method: ``ows``, ``aows`` or ``random``.
         epochs, train_epochs: lengths of search and final training, in place of those in ``search_training`` and
-            ``final_training`` (the papers' 50 and 300 by default).
+            ``final_training``.
+        search_training, final_training: taken as they are; by default the recipe of the method's paper.
         method_settings: an instance of the method's ``settings_type``.
         index_sets: which pictures teach, steer and select; drawn from the seed by default (80, 10 and 10 %).
         augmentation: by default what suits the pictures.
@@ -87,7 +90,7 @@ def search(
     Raises:
         RequestError: the request is wrong; InfeasibleBudgetError: no architecture meets a platform's budgets.
     """
-    method_class(method)
+    chosen = method_class(method)
     test_labels = None if data.test is None else data.test.labels
     setting = Setting(
         space=space,
@@ -97,8 +100,8 @@ def search(
         platforms=check_platforms(platforms),
         method_name=method,
         method_settings=method_settings,
-        search=_with_epochs(search_training or SearchTraining(), epochs),
-        train=_with_epochs(final_training or FinalTraining(), train_epochs),
+        search=_training(search_training or SearchTraining(**chosen.search_defaults), epochs, "search_training"),
+        train=_training(final_training or FinalTraining(**chosen.train_defaults), train_epochs, "final_training"),
         augmentation=augmentation or Augmentation.standard(data.train),
         runtime=prepare(device, precision, threads),
         seed=seed,
@@ -124,5 +127,10 @@ def _run(setting: Setting) -> Found:
     return Found(tailored, fitted.shared, weighted(setting, fitted.accuracies), metrics)
 
 
-def _with_epochs(settings: Any, epochs: float | None) -> Any:
-    return settings if epochs is None else dataclasses.replace(settings, epochs=epochs)
+def _training(settings: Any, epochs: float | None, name: str) -> Any:
+    """The settings of one training with its length in place, checked as those of a job file are."""
+    settings = settings if epochs is None else dataclasses.replace(settings, epochs=epochs)
+    problems = Problems("sartor.search")
+    check_training(settings, name, problems)
+    problems.stop()
+    return settings
