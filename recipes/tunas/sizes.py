@@ -191,7 +191,7 @@ SIZES = {
         selection=None,
         space="proxylessnas_enlarged",
         space_options=dict.fromkeys(("proxylessnas_enlarged", "proxylessnas"), _SMOKE_SPACE),
-        targets={"proxylessnas_enlarged": _around(5e5, 0.2, 0.15), "proxylessnas": _around(5e5, 0.2, 0.15)},
+        targets={"proxylessnas_enlarged": _around(8e5, 0.2, 0.15), "proxylessnas": _around(4.7e5, 0.2, 0.15)},
         search=SearchTraining(epochs=0.3, batch_size=32, policy_batch_size=64, **_SMALL),
         tunas=TuNASSettings(),
         short=FinalTraining(epochs=0.3, batch_size=32, dropout=0.0, **_SMALL_ALONE),
