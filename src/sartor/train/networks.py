@@ -17,9 +17,10 @@ from sartor.runtime import Runtime
 from sartor.seeds import numpy_generator, torch_generator
 from sartor.train.loop import State, Store, run_until
 from sartor.train.optimiser import PrefixOptimiser, learning_rate
-from sartor.train.passes import Pass, sandwich
+from sartor.train.passes import EXTERNAL, Pass, sandwich
 from sartor.train.runner import PassRunner
 from sartor.train.settings import FinalTraining
+from sartor.train.teacher import Outputs, Teacher
 
 
 class Stream(Protocol):
@@ -48,14 +49,19 @@ def train_slimmable(
     store: Store,
     *,
     seed: int = 0,
+    teacher: Outputs | None = None,
 ) -> Trained:
     """One network with shared weights for all platforms, trained by the sandwich rule (sections 2.1 and 4.1).
 
     The platform with the most MACs is the largest pass and the one with the fewest the smallest; the others are
     drawn uniformly or by ``weights``, without replacement inside a step, as ``settings.sampling`` says. With one
     platform this is the training of that network alone: the same layers, one pass per step.
+
+    ``teacher`` answers pictures as batches hold them; the largest pass learns from it, as the settings weigh it.
     """
-    training = _SlimmableTraining(blueprints, weights, stream, settings, runtime, seed)
+    if settings.teacher is not None and teacher is None:
+        raise ValueError(f"the settings name a teacher, {settings.teacher}, which was not loaded")
+    training = _SlimmableTraining(blueprints, weights, stream, settings, runtime, seed, teacher)
     run_until(training.step, training.position, {"training": training}, store)
     return Trained(training.network, training.position()[2])
 
@@ -71,11 +77,16 @@ class _SlimmableTraining:
         settings: FinalTraining,
         runtime: Runtime,
         seed: int,
+        teacher: Outputs | None,
     ) -> None:
         self.network = SlimmableNetwork(blueprints, seed=seed, initialiser=settings.initialiser)
         runtime.place(self.network)
         self.optimiser = PrefixOptimiser(self.network.parameters(), settings, self.network.bank)
-        self.runner = PassRunner(self._forward, settings.micro_batch, settings.label_smoothing, runtime.autocast)
+        taught = None
+        if teacher is not None:
+            taught = Teacher(teacher, settings.teacher_weight, settings.teacher_temperature)
+        smoothing = settings.label_smoothing
+        self.runner = PassRunner(self._forward, settings.micro_batch, smoothing, runtime.autocast, taught)
         self.stream, self.settings, self.seed = stream, settings, seed
         self.order = sorted(blueprints, key=lambda name: blueprints[name].macs)
         self.weights = weights
@@ -117,10 +128,11 @@ class _SlimmableTraining:
             self.order[1:-1], self.weights, self.settings, numpy_generator(self.seed, "platforms", number)
         )
         dropout = self.settings.dropout_rate > 0
-        if smallest == largest:
-            return [Pass(largest, dropout=dropout, observe=True)]
-        passes = sandwich(largest, smallest, drawn, distillation=self.settings.distillation, dropout=dropout)
-        return [dataclasses.replace(p, observe=True) for p in passes]
+        first = Pass(largest, dropout=dropout, teacher=EXTERNAL if self.runner.teacher else None)
+        others: list[Pass] = []
+        if smallest != largest:
+            others = sandwich(largest, smallest, drawn, distillation=self.settings.distillation)[1:]
+        return [dataclasses.replace(p, observe=True) for p in (first, *others)]
 
     def _forward(self, x: Tensor, switch: str, drop: bool) -> Tensor:
         self.network.dropout = self._dropout if drop else None

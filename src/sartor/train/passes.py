@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
+
+# The teacher that is no pass of the step: a network from outside.
+EXTERNAL: Final = "external"
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,8 @@ class Pass:
     Args:
         selection: what runs: an architecture, a row, a mixture, or the name of a switch.
         weight: scales the loss.
-        teacher: position of the earlier pass whose soft predictions replace the labels.
+        teacher: position of the earlier pass whose soft predictions replace the labels; or ``EXTERNAL``, the runner's
+            own teacher.
         dropout: whether features are dropped.
         observe: whether the method wants to know the loss.
         minus: position of an earlier pass; the loss observed is the paired difference to it.
@@ -22,7 +26,7 @@ class Pass:
 
     selection: Any
     weight: float = 1.0
-    teacher: int | None = None
+    teacher: int | Literal["external"] | None = None
     dropout: bool = False
     observe: bool = False
     minus: int | None = None

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from sartor import world
 from sartor.train.likelihood import add_weighted_gradients
-from sartor.train.passes import Pass
+from sartor.train.passes import EXTERNAL, Pass
+from sartor.train.teacher import Lesson, Teacher
 
 # Runs the shared weights: (pictures, selection, whether to drop features) -> logits, or a tuple with one per exit.
 Forward = Callable[[Tensor, Any, bool], Any]
@@ -30,19 +31,22 @@ class PassRunner:
         micro_batch: pictures per piece; gradients accumulate over the pieces of a batch.
         label_smoothing: of the hard losses that train (those observed are never smoothed).
         autocast: a context per forward computation, for reduced precision.
+        teacher: a network from outside, for passes that learn from ``EXTERNAL``.
     """
 
     forward: Forward
     micro_batch: int | None = None
     label_smoothing: float = 0.0
     autocast: Callable[[], AbstractContextManager[Any]] | None = None
+    teacher: Teacher | None = None
 
     def __call__(self, x: Tensor, y: Tensor, passes: Sequence[Pass]) -> NDArray[np.float64]:
         """Adds the gradients of every pass; returns the observed losses ``[n]``, NaN for the others.
 
-        A pass without a teacher learns the labels; one with a teacher the teacher's softmax at temperature 1,
-        hard labels unused (US-Nets, in-place distillation). Losses are means over the batch, taken before the
-        update, with the statistics of the batch; over several processes they are averaged.
+        A pass without a teacher learns the labels; one taught by an earlier pass learns its softmax at temperature 1,
+        hard labels unused (US-Nets, in-place distillation); one taught from outside learns what that teacher's
+        lesson says. Losses are means over the batch, taken before the update, with the statistics of the batch; over
+        several processes they are averaged.
         """
         size = self.micro_batch or len(x)
         observed = torch.zeros(len(passes), dtype=torch.float64)
@@ -82,31 +86,41 @@ class PassRunner:
         return np.where([p.observe for p in passes], losses, np.nan)
 
     def _logits(self, x: Tensor, p: Pass) -> list[Tensor]:
-        with self.autocast() if self.autocast else nullcontext():
+        with self._precision():
             outputs = _as_tuple(self.forward(x, p.selection, p.dropout))
         return [out.float() for out in outputs]
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return self.autocast() if self.autocast else nullcontext()
+
+    def _from_outside(self, x: Tensor) -> Lesson:
+        if self.teacher is None:
+            raise ValueError("a pass learns from outside, but there is no teacher")
+        with self._precision():
+            return self.teacher.lesson(x)
 
     def _piece(self, x: Tensor, y: Tensor, passes: Sequence[Pass], share: float) -> Tensor:
         """All passes over one piece; returns the hard losses, weighted by the piece's share of the batch."""
         taught = {p.teacher for p in passes if p.teacher is not None}
-        teachers: dict[int, tuple[Tensor, ...]] = {}
+        lessons: dict[int | str | None, Lesson | None] = {None: None}
+        if EXTERNAL in taught:
+            lessons[EXTERNAL] = self._from_outside(x)
         hard = torch.zeros(len(passes), dtype=torch.float64, device=x.device)
         for i, p in enumerate(passes):
             logits = self._logits(x, p)
             if i in taught:
-                teachers[i] = tuple(out.detach() for out in logits)
-            loss = self._loss(logits, y, None if p.teacher is None else teachers[p.teacher])
+                lessons[i] = Lesson(tuple(out.detach() for out in logits))
+            loss = self._loss(logits, y, lessons[p.teacher])
             if p.observe or any(q.minus == i for q in passes):
                 hard[i] = sum(F.cross_entropy(out.detach(), y) for out in logits).double() * share  # type: ignore[union-attr]
             (p.weight * share * loss).backward()  # type: ignore[no-untyped-call]
         return torch.stack([hard[i] - (hard[p.minus] if p.minus is not None else 0.0) for i, p in enumerate(passes)])
 
-    def _loss(self, logits: Sequence[Tensor], y: Tensor, teacher: Sequence[Tensor] | None) -> Tensor:
-        if teacher is None:
-            losses = [F.cross_entropy(out, y, label_smoothing=self.label_smoothing) for out in logits]
-        else:
-            losses = [F.cross_entropy(out, t.softmax(dim=1)) for out, t in zip(logits, teacher, strict=True)]
-        return torch.stack(losses).sum()
+    def _loss(self, logits: Sequence[Tensor], y: Tensor, lesson: Lesson | None) -> Tensor:
+        if lesson is not None and lesson.share == 1.0:
+            return lesson.loss(logits)
+        hard = torch.stack([F.cross_entropy(out, y, label_smoothing=self.label_smoothing) for out in logits]).sum()
+        return hard if lesson is None else (1 - lesson.share) * hard + lesson.share * lesson.loss(logits)
 
 
 def _as_tuple(outputs: Any) -> tuple[Tensor, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from sartor.initialisers import Initialiser
@@ -76,6 +77,12 @@ class FinalTraining(OptimiserSettings):
     ``random_passes``: middle platforms per step. ``dropout`` acts on the largest network's passes only, and only in
     a training of at least ``dropout_from_epochs``.
     ``distillation``: the other passes learn the largest network's soft predictions in place of the labels.
+
+    ``teacher``: a trained network from which the largest network (alone: every network) learns beside the labels, a
+    .safetensors or .onnx file or the name of a known network, whose weights are then in ``teacher_file``. The loss is
+    (1 - weight) * CE + weight * temperature^2 * KL(teacher || network), see :class:`sartor.train.teacher.Lesson`.
+    FP-NAS distils so and states neither value: these are ours. ``teacher_mean`` and ``teacher_std``: what the teacher
+    subtracts from and divides pictures of values 0 to 1 by, per channel, where its file does not say so itself.
     """
 
     epochs: float = 300
@@ -88,6 +95,12 @@ class FinalTraining(OptimiserSettings):
     dropout: float = 0.6
     dropout_from_epochs: float = 0.0
     distillation: bool = False
+    teacher: str | None = None
+    teacher_file: Path | None = None
+    teacher_weight: float = 0.5
+    teacher_temperature: float = 1.0
+    teacher_mean: tuple[float, ...] | None = None
+    teacher_std: tuple[float, ...] | None = None
 
     @property
     def dropout_rate(self) -> float:
