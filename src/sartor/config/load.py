@@ -14,10 +14,11 @@ from sartor.config.job import Job
 from sartor.config.read import SHORT_FORMS, section
 from sartor.errors import RequestError
 from sartor.storage import storage_errors
+from sartor.train.settings import names_file
 
 _LARGEST_BYTES = 1_000_000
 _DEEPEST = 20
-_FILES = (("data", "path"), ("data", "cache"))
+_FILES = (("data", "path"), ("data", "cache"), ("train", "teacher"), ("train", "teacher_file"))
 
 
 def load_job(path: Path | str, overrides: Sequence[str] = ()) -> Job:
@@ -120,8 +121,11 @@ def _anchor(data: dict[str, Any], folder: Path) -> None:
     """Makes relative paths absolute, so that the run goes on from any folder."""
     for key, name in _FILES:
         inner = data.get(key)
-        if isinstance(inner, dict) and isinstance(inner.get(name), str):
-            inner[name] = str((folder / Path(inner[name]).expanduser()).resolve())
+        if not isinstance(inner, dict):
+            continue
+        value = inner.get(name)
+        if isinstance(value, str) and (name != "teacher" or names_file(value)):
+            inner[name] = str((folder / Path(value).expanduser()).resolve())
 
 
 # ---------------------------------------------------------------------- YAML

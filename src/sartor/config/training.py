@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sartor.config.check import Problems
-from sartor.train.settings import FinalTraining, OptimiserSettings, SearchTraining
+from sartor.spaces.references import is_reference, reference_names
+from sartor.train.settings import FinalTraining, OptimiserSettings, SearchTraining, names_file
 
 _SHARE = "at least 0 and less than 1"
 _Condition = tuple[bool, str]
@@ -19,7 +20,10 @@ def check_training(settings: OptimiserSettings, key: str, problems: Problems) ->
             "random_passes": (settings.random_passes >= 0, "at least 0"),
             "dropout": (0 <= settings.dropout < 1, _SHARE),
             "dropout_from_epochs": (settings.dropout_from_epochs >= 0, "at least 0"),
+            "drop_path": (0 <= settings.drop_path < 1, _SHARE),
+            "weight_average": (0 <= settings.weight_average < 1, _SHARE),
         }
+        conditions |= _teacher(settings)
     for name, (holds, allowed) in conditions.items():
         if not holds:
             problems.wrong(f"{key}.{name}", getattr(settings, name), allowed)
@@ -52,6 +56,24 @@ def _update(settings: OptimiserSettings) -> dict[str, _Condition]:
         "adam_epsilon": (settings.adam_epsilon > 0, "more than 0"),
         "weight_decay": (settings.weight_decay >= 0, "at least 0"),
         "label_smoothing": (0 <= settings.label_smoothing < 1, _SHARE),
+    }
+
+
+def _teacher(settings: FinalTraining) -> dict[str, _Condition]:
+    teacher, given = settings.teacher, settings.teacher_file is not None
+    named = teacher is not None and not names_file(teacher)
+    known = teacher is None or not named or is_reference(teacher)
+    files = "null: only a teacher that is a named network has its weights in a file apart"
+    if named:
+        files = f"a .safetensors file with the weights of {teacher}: a named network brings none"
+    mean, std = settings.teacher_mean, settings.teacher_std
+    return {
+        "teacher": (known, f"a .safetensors or .onnx file, or one of {', '.join(reference_names())}"),
+        "teacher_file": (not known or given == named, files),
+        "teacher_weight": (0 < settings.teacher_weight <= 1, "more than 0 and at most 1"),
+        "teacher_temperature": (settings.teacher_temperature > 0, "more than 0"),
+        "teacher_mean": ((mean is None) == (std is None), "given where teacher_std is, and only there"),
+        "teacher_std": (std is None or all(s > 0 for s in std), "more than 0 in every channel"),
     }
 
 

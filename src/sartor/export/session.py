@@ -1,4 +1,4 @@
-"""Opening an ONNX file in onnxruntime, single-threaded, with errors a user can act on."""
+"""Opening an ONNX file in onnxruntime on the CPU, with errors a user can act on."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ INPUT = "pictures"
 OUTPUT = "logits"
 
 
-def open_session(source: str | Path | bytes, *, optimise: bool = True) -> Any:
-    """An ``onnxruntime.InferenceSession`` on one CPU thread.
+def open_session(source: str | Path | bytes, *, optimise: bool = True, threads: int = 1) -> Any:
+    """An ``onnxruntime.InferenceSession`` on the CPU.
 
     Args:
         source: an ONNX file, or the bytes of one.
         optimise: let onnxruntime fuse and fold operators, as it does by default.
+        threads: how many compute one operator.
 
     Raises:
         RequestError: the file does not exist or is no ONNX file that onnxruntime can run.
@@ -29,7 +30,7 @@ def open_session(source: str | Path | bytes, *, optimise: bool = True) -> Any:
     """
     runtime = require("onnxruntime", extra="export")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # The reason arrives in the exception; its log line would only repeat it.
     if not optimise:

@@ -33,7 +33,7 @@ def train_picked(folder: RunFolder, platform: Platform, choice: dict[str, Any]) 
     fitted = training.fit_alone(setting, {platform.name: blueprint}, lambda name: run.store("pick", name))
     network = fitted.networks[platform.name]
     weights, onnx = f"platforms/{platform.name}.safetensors", f"platforms/{platform.name}.onnx"
-    training.save_weights(network, folder.file(weights), {"space": setting.space.name, "platform": platform.name})
+    training.save_network(setting, network, blueprint, folder.file(weights), platform.name)
     card = exporting.model_card(setting, platform.name, platform.budgets, choice["costs"], choice["architecture"])
     export = run.job.export
     proof = exporting.export_network(

@@ -43,8 +43,10 @@ def search(setting: Setting, store: Store, baseline: str | None = None, cost: in
 
     Raises:
         InfeasibleBudgetError: a platform that no architecture fits, before anything is trained.
+        RequestError: the final training names a teacher that cannot be used.
     """
     check_reachable(setting.space, setting.platforms)
+    setting.teacher()  # refused now, not after the search
     method = setting.method(baseline)
     evaluator = make_evaluator(setting, cost)
 

@@ -29,6 +29,7 @@ from sartor.runtime import Runtime
 from sartor.seeds import numpy_generator
 from sartor.space import SearchSpace
 from sartor.train.settings import FinalTraining, OptimiserSettings, SearchTraining
+from sartor.train.teacher import Outputs
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,16 @@ class Setting:
         chosen = method_class(name or self.method_name)
         settings = self.method_settings if name in (None, self.method_name) else None
         return chosen(self.space, self.platforms, settings, self.seed)
+
+    def teacher(self) -> Outputs | None:
+        """The teacher of the final training, loaded anew at every call; None if it has none.
+
+        Raises:
+            RequestError: its file cannot be used, or it is for other pictures.
+        """
+        from sartor.pipeline.teacher import load_teacher
+
+        return load_teacher(self.train, self.pictures.train, self.normalisation, self.runtime)
 
     def stream(self, settings: OptimiserSettings, indices: Indices, purpose: str) -> BatchStream:
         """Training batches from some of the training pictures."""

@@ -73,8 +73,7 @@ class Run:
         platforms: dict[str, Any] = {}
         for name, network in fitted.networks.items():
             path = f"platforms/{name}.safetensors"
-            card = {"space": self.setting.space.name, "platform": name}
-            training.save_weights(network, self.folder.file(path), card)
+            training.save_network(self.setting, network, blueprints[name], self.folder.file(path), name)
             platforms[name] = {**fitted.accuracies[name], "weights": path}
         slimmable = self._save_shared(fitted)
         with self.folder.clock("baselines"):

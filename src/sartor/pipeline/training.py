@@ -14,6 +14,7 @@ from torch import nn
 from sartor.blueprint import Blueprint
 from sartor.elastic.slimmable import SlimmableNetwork
 from sartor.evaluate import evaluate
+from sartor.pipeline.network_file import NetworkCard
 from sartor.pipeline.setting import Setting
 from sartor.platforms import weighted_accuracy
 from sartor.storage import write_atomically
@@ -43,12 +44,20 @@ def fit(setting: Setting, blueprints: Mapping[str, Blueprint], open_store: OpenS
         groups = {"": dict(blueprints)}
     else:
         groups = {name: {name: blueprint} for name, blueprint in blueprints.items()}
+    teacher = setting.teacher()
     networks: dict[str, nn.Module] = {}
     accuracies: dict[str, dict[str, float | None]] = {}
     images, shared = 0, None
     for group, members in groups.items():
         trained = train_slimmable(
-            members, weights, stream, setting.train, setting.runtime, open_store(group), seed=setting.seed
+            members,
+            weights,
+            stream,
+            setting.train,
+            setting.runtime,
+            open_store(group),
+            seed=setting.seed,
+            teacher=teacher,
         )
         calibrate(setting, trained.network)
         images += trained.images
@@ -91,6 +100,12 @@ def weighted(setting: Setting, accuracies: Mapping[str, Mapping[str, float | Non
         known = [v for v in values if v is not None]
         result[part] = float(weighted_accuracy(known, weights)) if len(known) == len(values) else None
     return result
+
+
+def save_network(setting: Setting, network: nn.Module, blueprint: Blueprint, path: Path, platform: str) -> None:
+    """Writes a platform's trained network to one file, from which it can be built again."""
+    card = NetworkCard(blueprint, setting.normalisation, setting.pictures.train.class_names)
+    save_weights(network, path, {"space": setting.space.name, "platform": platform, **card.to_metadata()})
 
 
 def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None:

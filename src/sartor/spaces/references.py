@@ -45,6 +45,16 @@ _FAMILIES: dict[str, tuple[str, Callable[[re.Match[str], int, int], Blueprint]]]
 }
 
 
+def is_reference(name: str) -> bool:
+    """Whether :func:`reference` knows a network of this name."""
+    return any(re.fullmatch(pattern, name) for pattern in _FAMILIES)
+
+
+def reference_names() -> tuple[str, ...]:
+    """The names that :func:`reference` knows, those of a family as one form."""
+    return tuple(form for form, _ in _FAMILIES.values())
+
+
 def reference(name: str, *, num_classes: int = 1000, image_size: int | None = None) -> Blueprint:
     """The blueprint of a known network, such as ``reference("mobilenet_v1_0.375x", num_classes=100, image_size=32)``.
 
@@ -58,5 +68,4 @@ def reference(name: str, *, num_classes: int = 1000, image_size: int | None = No
         if match:
             published = FBNETV2[name].image_size if name in FBNETV2 else 224
             return resolve(match, num_classes, published if image_size is None else image_size)
-    known = ", ".join(form for form, _ in _FAMILIES.values())
-    raise RequestError(f"unknown reference network {name!r}; known are {known}")
+    raise RequestError(f"unknown reference network {name!r}; known are {', '.join(reference_names())}")

@@ -11,6 +11,13 @@ from sartor.initialisers import Initialiser
 OptimiserName = Literal["sgd", "rmsprop", "adam"]
 ScheduleName = Literal["constant", "exponential", "cosine", "linear"]
 
+_NETWORK_FILES = (".safetensors", ".onnx")
+
+
+def names_file(teacher: str) -> bool:
+    """Whether a teacher is given as a file; otherwise as the name of a known network."""
+    return Path(teacher).suffix in _NETWORK_FILES
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserSettings:
@@ -75,8 +82,11 @@ class FinalTraining(OptimiserSettings):
     ``mode``: one network with shared weights (``slimmable``) or each network alone (``standalone``).
     ``sampling``: which middle platforms the sandwich draws, uniformly (suffix -U) or by weight (suffix -W).
     ``random_passes``: middle platforms per step. ``dropout`` acts on the largest network's passes only, and only in
-    a training of at least ``dropout_from_epochs``.
+    a training of at least ``dropout_from_epochs``. ``drop_path`` (stochastic depth) acts on the same passes: of n
+    blocks with a residual branch the i-th leaves it out for a picture at rate ``drop_path * i / n``.
     ``distillation``: the other passes learn the largest network's soft predictions in place of the labels.
+    ``weight_average``: decay per step of a moving average of the weights, which is what is evaluated and exported
+    (0: the last weights are).
 
     ``teacher``: a trained network from which the largest network (alone: every network) learns beside the labels, a
     .safetensors or .onnx file or the name of a known network, whose weights are then in ``teacher_file``. The loss is
@@ -94,7 +104,9 @@ class FinalTraining(OptimiserSettings):
     random_passes: int = 1
     dropout: float = 0.6
     dropout_from_epochs: float = 0.0
+    drop_path: float = 0.0
     distillation: bool = False
+    weight_average: float = 0.0
     teacher: str | None = None
     teacher_file: Path | None = None
     teacher_weight: float = 0.5
