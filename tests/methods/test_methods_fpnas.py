@@ -67,7 +67,7 @@ def method(platform: Platform = ROOMY, **settings: Any) -> FPNAS:
 
 def mean_update(samples: int, repeats: int, **settings: Any) -> NDArray[np.float64]:
     """The mean gradient that alpha gets at the uniform start, over many steps that do not move it."""
-    found = method(samples=samples, distribution="factorised", rate=1e-300, **settings)
+    found = method(samples=samples, distribution="factorised", rate=1e-300, rate_rule="paper", **settings)
     policy, seen = found.policies[0], []
     gradient = policy.gradient
     policy.gradient = lambda rows, weights: seen.append(g := gradient(rows, weights)) or g  # type: ignore[assignment,func-returns-value]
@@ -115,7 +115,9 @@ def test_no_cost_where_nothing_exceeds_the_target() -> None:
 def test_above_target_is_pushed_away_from() -> None:
     """With equal likelihoods the policy moves towards networks within the target."""
     platform = Platform("tight", {"macs": int(np.quantile(SPACE.cost("macs")(ROWS), 0.3))})
-    found = method(platform, samples=8, temperature=1e9, cost_weight=2.0, rate=0.05, distribution="factorised")
+    found = method(
+        platform, samples=8, temperature=1e9, cost_weight=2.0, rate=0.05, rate_rule="paper", distribution="factorised"
+    )
     before = found.policies[0].expectation(SPACE.cost("macs"))
     for _ in range(200):
         found.step(Scores())
@@ -131,7 +133,7 @@ def test_samples_follow_the_entropy(scale: float, expected: int) -> None:
 
 def test_fewer_samples_as_the_policy_decides() -> None:
     """Samples per step fall with the entropy, down to one."""
-    found, counts = method(entropy_scale=2.0, rate=0.3, temperature=0.1), []
+    found, counts = method(entropy_scale=2.0, rate=0.3, rate_rule="paper", temperature=0.1), []
     for _ in range(60):
         counts.append(found.step(Scores())["samples_per_step"])
     assert counts[0] == 8 and counts[-1] == 1
@@ -139,7 +141,7 @@ def test_fewer_samples_as_the_policy_decides() -> None:
 
 def test_conversion_changes_nothing_at_its_moment() -> None:
     """Factorised becomes joint at its share of the search: same entropy, probabilities, mode; a fresh Adam."""
-    found = method(distribution="mixed", conversion=0.5, rate=0.05, samples=4)
+    found = method(distribution="mixed", conversion=0.5, rate=0.05, rate_rule="paper", samples=4)
     evaluator = Scores(step=0.1)
     while evaluator.progress < 0.5 - 1e-9:
         found.step(evaluator)
@@ -174,6 +176,14 @@ def test_rates_sum_to_what_was_asked() -> None:
         assert sum(parts) == pytest.approx(150.0) and parts[0] == 0.0
     last, first = share_of_rate(1.0, 10.0, 0.0, 0.999, 1.0), share_of_rate(1.0, 10.0, 0.0, 0.0, 0.001)
     assert last / first == pytest.approx(10.0, rel=0.01)
+
+
+def test_a_short_search_learns_faster() -> None:
+    """The paper's rate at its number of steps; a hundredth of the steps learn ten times as fast."""
+    found = method()
+    assert found._rate(0.0, 0.5, 0.5 + 1 / 8640) == pytest.approx(0.016)
+    assert found._rate(0.0, 0.5, 0.5 + 100 / 8640) == pytest.approx(0.16)
+    assert method(rate_rule="paper")._rate(0.0, 0.5, 0.6) == 0.016
 
 
 def test_a_table_in_any_unit_gives_the_same_answer() -> None:

@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 
 from sartor.errors import RequestError
 from sartor.methods.evaluator import Evaluator
-from sartor.methods.policy_method import PolicyMethod, share_of_rate
+from sartor.methods.policy_method import PolicyMethod
 from sartor.platforms import Platform
 from sartor.policy import Adam, Policy
 from sartor.seeds import numpy_generator
 from sartor.train.passes import Pass
 
+_PAPER_STEPS = 270 * 32  # that the paper's policies learn in
 # The spread, in nats, of the losses of random architectures with which the paper's entropies come out (facts, 2.3);
 # losses of a table, whose unit is another one, are brought to it.
 _SPREAD_NATS = 0.35
@@ -48,8 +49,9 @@ class FPNASSettings:
     counts by how far it is above. ``temperature`` divides log-likelihoods. ``centred`` subtracts the mean of the
     weights m_k, which changes no expectation but the variance; on tables always, where K is at least 2.
 
-    ``rate_sum``: the sum of Adam's rates over the search (the paper's 0.016 times 8,640 steps), which makes short
-    searches learn as much as long ones; ``rate``: a constant rate in its place.
+    ``rate``: of Adam. It suits the paper's 8,640 steps of learning; with the rule ``scaled`` it grows with the root of
+    8,640 over the number of steps, so that noise, which adds up like a random walk, moves logits as far in a short
+    search as in the paper's; ``paper`` takes it as it is.
     """
 
     entropy_scale: float = 0.25
@@ -61,8 +63,8 @@ class FPNASSettings:
     cost_normalised: bool = True
     temperature: float = 1.0
     centred: bool = False
-    rate_sum: float = 138.0
-    rate: float | None = None
+    rate: float = 0.016
+    rate_rule: Literal["scaled", "paper"] = "scaled"
 
     def __post_init__(self) -> None:
         allowed = {
@@ -72,8 +74,7 @@ class FPNASSettings:
             "warmup": (0 <= self.warmup < 1, "a share from 0 to below 1"),
             "cost_weight": (self.cost_weight >= 0, "at least 0"),
             "temperature": (self.temperature > 0, "more than 0"),
-            "rate_sum": (self.rate_sum > 0, "more than 0"),
-            "rate": (self.rate is None or self.rate > 0, "null or more than 0"),
+            "rate": (self.rate > 0, "more than 0"),
         }
         for name, (holds, what) in allowed.items():
             if not holds:
@@ -184,9 +185,11 @@ class FPNAS(PolicyMethod):
         return self.settings.warmup if evaluator.trains else 0.0
 
     def _rate(self, start: float, before: float, after: float) -> float:
-        if self.settings.rate is not None:
+        """Adam's rate for a step that takes the search from progress ``before`` to ``after``."""
+        if self.settings.rate_rule == "paper":
             return self.settings.rate
-        return share_of_rate(self.settings.rate_sum, 1.0, start, before, after)
+        steps = (1.0 - start) / max(after - before, 1e-9)
+        return self.settings.rate * math.sqrt(_PAPER_STEPS / steps)
 
     def _convert(self, progress: float) -> None:
         """From factorised to joint at the share ``conversion``; Adam starts anew, as its moments do not map."""

@@ -114,7 +114,7 @@ class PolicyMethod(Method):
             if policy.entropy_nats > _UNDECIDED * first > 0:
                 found.append(
                     f"platform {platform.name!r}: the policy ended at {policy.entropy_nats:.1f} of {first:.1f} nats, "
-                    "so its answer is hardly better than a guess; search longer or raise method.rate_sum"
+                    "so its answer is hardly better than a guess; search longer, or raise the policy's rate (method)"
                 )
         return found
 

@@ -1,0 +1,1 @@
+"""What FP-NAS claims, measured."""
