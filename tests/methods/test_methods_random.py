@@ -14,7 +14,8 @@ from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.methods.budgets import budgets_of
 from sartor.methods.evaluator import SCORING_COST, TRAINING_COST, TableEvaluator
 from sartor.methods.ows import OWS
-from sartor.methods.random_search import RandomSearch, RandomSettings, sample_within
+from sartor.methods.random_search import RandomSearch, RandomSettings
+from sartor.methods.sampling import sample_within
 from sartor.methods.supernet_evaluator import SupernetEvaluator
 from sartor.platforms import TARGET_MACS, Platform
 from sartor.runtime import Runtime

@@ -7,6 +7,7 @@ from sartor.config.sections import (
     DataSettings,
     EvaluationSettings,
     ExportSettings,
+    RandomTrainedSettings,
 )
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ExportSettings",
     "Job",
     "MethodChoice",
+    "RandomTrainedSettings",
     "SpaceChoice",
     "load_job",
 ]

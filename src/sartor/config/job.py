@@ -15,6 +15,7 @@ from sartor.config.sections import (
     EvaluationSettings,
     ExportSettings,
     Precision,
+    RandomTrainedSettings,
 )
 from sartor.errors import RequestError
 from sartor.platforms import Platform
@@ -77,6 +78,8 @@ class Job:
     train: FinalTraining = field(default_factory=FinalTraining)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     export: ExportSettings = field(default_factory=ExportSettings)
+    random_trained: RandomTrainedSettings = field(default_factory=RandomTrainedSettings)
+    deploy_image_size: int | None = None
     baselines: tuple[str, ...] = ("uniform",)
     seed: int = 0
     device: Device = "auto"

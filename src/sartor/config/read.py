@@ -18,6 +18,7 @@ from sartor.config.sections import (
     EvaluationSettings,
     ExportSettings,
     General,
+    RandomTrainedSettings,
 )
 from sartor.config.training import check_training
 from sartor.errors import RequestError
@@ -44,6 +45,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "train": FinalTraining,
     "evaluation": EvaluationSettings,
     "export": ExportSettings,
+    "random_trained": RandomTrainedSettings,
 }
 
 

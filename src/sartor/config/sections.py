@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 Size = Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
+ImageSize = Annotated[int, Field(ge=8, le=1024)]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "bfloat16"]
-Baseline = Literal["uniform", "random", "standalone"]
+Baseline = Literal["uniform", "random", "random_trained", "standalone"]
 Weighting = Literal["S", "RS", "U", "M", "L", "RL"]
 
 
@@ -43,7 +44,7 @@ class DataSettings:
 
     source: str = "digits"
     path: Path | None = None
-    image_size: Annotated[int, Field(ge=8, le=1024)] | None = None
+    image_size: ImageSize | None = None
     classes: Annotated[int, Field(ge=2)] | list[int | str] | None = None
     pictures_per_class: PositiveInt | None = None
     test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.2
@@ -81,22 +82,43 @@ class EvaluationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings:
-    """Which files are made, from how many pictures on they are verified, and how often they are timed."""
+    """Which files are made, from how many pictures on they are verified, and how often they are timed.
+
+    ``deploy_test_pictures`` judge a network at the deploy size, where that is another than the training size.
+    """
 
     onnx: bool = True
     verification_pictures: PositiveInt = 128
     latency_repeats: Annotated[int, Field(ge=10)] = 200  # fewer give no spread
+    deploy_test_pictures: Count = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomTrainedSettings:
+    """The baseline ``random_trained``, the protocol of TuNAS (section 3.2).
+
+    Per platform so many random ``networks`` are trained for ``epochs`` each (null: a quarter of the final training, as
+    in the paper), and the best of them on the selection pictures is then trained like the method's answer. ``window``:
+    they use at least 1 - window of the first summed budget (the paper: a millisecond of 84); null: anything within.
+    """
+
+    networks: PositiveInt = 20
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    window: Annotated[float, Field(gt=0, lt=1)] | None = 0.012
 
 
 @dataclass(frozen=True, kw_only=True)
 class General:
     """What stands at the top level of a job file.
 
-    ``threads`` null: all cores. ``checkpoint_seconds``: what a kill may cost at most, beside ten steps.
+    ``deploy_image_size``: costs and exported files are for pictures of this size, while search and training use the
+    pictures as ``data`` gives them; null: one size for all. ``threads`` null: all cores. ``checkpoint_seconds``: what a
+    kill may cost at most, beside ten steps.
     """
 
     name: str = "run"
     weighting: Weighting | None = None
+    deploy_image_size: ImageSize | None = None
     baselines: tuple[Baseline, ...] = ("uniform",)
     seed: Count = 0
     device: Device = "auto"

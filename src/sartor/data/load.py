@@ -19,6 +19,8 @@ from sartor.errors import RequestError
 # runs with different seeds are judged on the same pictures.
 TEST_FRACTION = 0.2
 _TEST_SEED = 0
+# Rows of the training and of the test pictures.
+Rows = tuple[Indices, Indices]
 _SMALLEST_SIDE = 8
 _LARGEST_SIDE = 1024
 
@@ -35,6 +37,7 @@ def load(
     cache: Path | None = None,
     workers: int = 0,
     progress: Progress | None = None,
+    rows: Rows | None = None,
 ) -> Pictures:
     """The training and test pictures of a source.
 
@@ -52,6 +55,7 @@ def load(
         cache: folder for decoded pictures (source ``folder``). Default: the user's cache folder.
         workers: processes that decode pictures (source ``folder``).
         progress: called as ``progress(done, total)`` while pictures are decoded.
+        rows: only these of the training and of the test pictures, counted as they come without it.
 
     Raises:
         RequestError: an unknown source, missing or damaged files, labels that do not fit, an empty class, or a
@@ -63,15 +67,19 @@ def load(
     train, test = _splits(found, test_fraction)
     chosen = choose_classes(found.class_names, classes, seed, found.name)
     note = _subset_note(classes, pictures_per_class, seed)
-    rows = choose_rows(train.labels, chosen, pictures_per_class, seed, found.name)
+    train_rows = choose_rows(train.labels, chosen, pictures_per_class, seed, found.name)
+    if rows is not None:
+        train_rows = train_rows[rows[0]]
     subset = replace(found, class_names=tuple(found.class_names[c] for c in chosen), origin=found.origin + note)
-    train_set = _read(subset, train, rows, chosen, image_size, is_test=False)
-    if test is None:
+    train_set = _read(subset, train, train_rows, chosen, image_size, complete=rows is None)
+    if test is None or (rows is not None and not len(rows[1])):
         return Pictures(train_set, None)
     test_rows = np.flatnonzero(np.isin(test.labels, chosen))
     if not len(test_rows):
         raise RequestError(f"data {found.name!r}: none of the test pictures belongs to the classes that are used")
-    return Pictures(train_set, _read(subset, test, test_rows, chosen, image_size, is_test=True))
+    if rows is not None:
+        test_rows = test_rows[rows[1]]
+    return Pictures(train_set, _read(subset, test, test_rows, chosen, image_size, complete=False))
 
 
 def choose_classes(
@@ -132,8 +140,9 @@ def _part(split: Split, rows: Indices) -> Split:
 
 
 def _read(
-    found: Listing, split: Split, rows: Indices, chosen: Sequence[int], image_size: int | None, *, is_test: bool
+    found: Listing, split: Split, rows: Indices, chosen: Sequence[int], image_size: int | None, *, complete: bool
 ) -> ImageSet:
+    """The pictures at ``rows``; ``complete`` ones show every class."""
     new_number = np.full(max(chosen) + 1, -1, np.int64)
     new_number[np.array(chosen)] = np.arange(len(chosen))
     return ImageSet(
@@ -143,7 +152,7 @@ def _read(
         found.name,
         found.origin,
         flippable=found.flippable,
-        allow_empty_classes=is_test,
+        allow_empty_classes=not complete,
     )
 
 

@@ -9,17 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sartor import mrf
 from sartor.costs.factors import FactorCost
 from sartor.errors import RequestError
-from sartor.methods.budgets import budgets_of, forbid_above
+from sartor.methods.budgets import budgets_of
 from sartor.methods.evaluator import Evaluator
 from sartor.methods.method import Choice, Method
+from sartor.methods.sampling import sample_in_window, sample_within
 from sartor.platforms import Platform
 from sartor.seeds import numpy_generator
 from sartor.train.passes import Pass, sandwich
-
-_TRIES = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +26,14 @@ class RandomSettings:
 
     ``scoring``: the share of the cost spent on scoring candidates once the supernet is trained; on a table
     everything is scored. ``candidates``: networks scored per platform, fewer where the cost does not allow as many;
-    all share the same pictures. ``distillation``: as in the methods beside it.
+    all share the same pictures. ``window``: candidates use at least 1 - window of the first summed budget (TuNAS draws
+    its random networks within a millisecond of the target, 0.012 of 84); null: anything within the budgets.
+    ``distillation``: as in the methods beside it.
     """
 
     scoring: float = 0.25
     candidates: int = 50
+    window: float | None = None
     distillation: bool = True
 
     def __post_init__(self) -> None:
@@ -40,6 +41,8 @@ class RandomSettings:
             raise RequestError(
                 f"method: scoring {self.scoring} must lie between 0 and 1, candidates {self.candidates} be at least 1"
             )
+        if self.window is not None and not 0 < self.window < 1:
+            raise RequestError(f"method.window: {self.window} must be a share of the budget between 0 and 1, or null")
 
 
 class RandomSearch(Method):
@@ -95,16 +98,21 @@ class RandomSearch(Method):
     def _candidates(self, k: int, evaluator: Evaluator) -> NDArray[np.int64]:
         if not evaluator.trains:  # a fresh one per query, as a table does not drift
             rng = numpy_generator(self.seed, "candidates", self.steps)
-            return sample_within(self.space, budgets_of(self.space, self.platforms[k]), 1, rng)
+            return self._draw(k, 1, rng)
         if not self.affordable:
             # As many as the rest of the cost scores once, for every platform.
             fitting = (1 - evaluator.progress) / (evaluator.scoring_share * len(self.platforms))
             self.affordable = max(1, min(self.settings.candidates, int(fitting + 1e-9)))
         if not self.seen[k]:
             rng = numpy_generator(self.seed, "candidates", k)
-            budgets = budgets_of(self.space, self.platforms[k])
-            return np.unique(sample_within(self.space, budgets, self.affordable, rng), axis=0)
+            return np.unique(self._draw(k, self.affordable, rng), axis=0)
         return np.array(list(self.seen[k]))
+
+    def _draw(self, k: int, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """``n`` random networks for platform ``k``."""
+        if self.settings.window is None:
+            return sample_within(self.space, budgets_of(self.space, self.platforms[k]), n, rng)
+        return sample_in_window(self.space, self.platforms[k], self.settings.window, n, rng)
 
     def scores(self) -> FactorCost:
         raise RequestError("random search has no scores to solve with: its answer is the best network that it observed")
@@ -135,56 +143,3 @@ class RandomSearch(Method):
         super().load_state_dict(state)
         self.seen = [{tuple(row): [total, count] for row, total, count in p} for p in state["seen"]]
         self.affordable = state["affordable"]
-
-
-def sample_within(space: Any, budgets: Sequence[mrf.Budget], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """``n`` random rows within the budgets, by rejection from uniform samples.
-
-    Where fewer than one uniform sample in a few hundred fits (small budgets), samples come from the distribution
-    p(c) ~ exp(-multiplier cost(c)) whose mean cost is just below the tightest summed budget: of all distributions with
-    that mean it is the closest to uniform.
-    """
-    rows = _accepted(space.sample(_TRIES, rng), budgets)
-    if len(rows) >= min(n, _TRIES // 400):
-        while len(rows) < n:
-            rows = np.concatenate([rows, _accepted(space.sample(_TRIES, rng), budgets)])
-        return rows[:n]
-    return _tilted(space, budgets, n, rng)
-
-
-def _accepted(rows: NDArray[Any], budgets: Sequence[mrf.Budget]) -> NDArray[np.int64]:
-    keep = np.ones(len(rows), dtype=bool)
-    for budget in budgets:
-        keep &= budget.cost(rows) <= budget.limit
-    return np.asarray(rows[keep], dtype=np.int64)
-
-
-def _tilted(space: Any, budgets: Sequence[mrf.Budget], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    problem = mrf.Problem(space.sizes, space.problem().scores, (*space.rules, *forbid_above(budgets)))
-    summed = [b for b in budgets if b.summed]
-    if not summed:
-        return np.asarray(mrf.sample(problem, temperature=1.0, n=n, rng=rng), dtype=np.int64)
-    mrf.minimise(space.problem(), budgets)  # raises, naming the cheapest cost, where nothing fits
-    # The budget that uniform samples miss by most decides the tilt; the others only reject.
-    uniform = space.sample(256, rng)
-    tight = max(summed, key=lambda b: float(np.mean(b.cost(uniform))) / b.limit)
-    found = np.empty((0, len(space.sizes)), dtype=np.int64)
-    low, high = 0.0, 1.0 / tight.limit
-    while _mean_cost(problem, tight, high, rng) > 0.95 * tight.limit and high < 1e6 / tight.limit:
-        low, high = high, 2 * high
-    for _ in range(12):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if _mean_cost(problem, tight, middle, rng) > 0.95 * tight.limit else (low, middle)
-    for _ in range(50):
-        drawn = mrf.sample(problem, temperature=1.0, n=4 * n, rng=rng, cost=tight.cost, multiplier=high)
-        found = np.concatenate([found, _accepted(np.asarray(drawn), budgets)])
-        if len(found) >= n:
-            return found[:n]
-    # So tight that chance does not find enough: the cheapest network always fits.
-    cheapest = mrf.cheapest(space.problem(), tight.cost, budgets).row
-    return np.concatenate([found, np.tile(np.asarray(cheapest), (n - len(found), 1))])
-
-
-def _mean_cost(problem: mrf.Problem, budget: mrf.Budget, multiplier: float, rng: np.random.Generator) -> float:
-    rows = mrf.sample(problem, temperature=1.0, n=128, rng=rng, cost=budget.cost, multiplier=multiplier)
-    return float(np.mean(budget.cost(np.asarray(rows))))

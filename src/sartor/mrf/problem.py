@@ -87,14 +87,15 @@ class Budget:
         """Whether the cost is a sum over factors; otherwise it is a maximum."""
         return self.cost.reduction == "sum"
 
-    def in_unit(self, value: float) -> float:
-        """A value of the tables in the unit of the budget's name; whole numbers stay so where the two are one."""
+    def in_unit(self, value: Any) -> Any:
+        """A number or array of the tables in the unit of the budget's name; whole numbers stay so where that is one."""
         # Dividing rounds once: 57,300,000 * 1e-6 is above 57.3, and a budget met to the digit would look missed.
         return value if self.unit == 1 else value / (1 / self.unit)
 
     def cost_of(self, row: Array) -> float:
         """The cost of one row ``[D]`` in the unit of the budget's name."""
-        return self.in_unit(self.cost(np.asarray(row)[None])[0].item())
+        cost: float = self.in_unit(self.cost(np.asarray(row)[None])[0].item())
+        return cost
 
     def __str__(self) -> str:
         return f"{self.name} <= {number(self.in_unit(self.limit))}"

@@ -9,18 +9,21 @@ from typing import Any
 
 from torch import nn
 
+from sartor.config import ExportSettings
 from sartor.config.check import Problems
 from sartor.config.training import check_training
 from sartor.data import Augmentation, IndexSets, Pictures, make_index_sets
 from sartor.elastic.slimmable import SlimmableNetwork
 from sartor.methods.method import Choice
 from sartor.methods.registry import method_class
+from sartor.pipeline.deploying import deploy as deploy_network
 from sartor.pipeline.search import search as run_search
 from sartor.pipeline.setting import Setting
-from sartor.pipeline.training import fit, weighted
+from sartor.pipeline.training import Fitted, fit, weighted
 from sartor.platforms import Platform, check_platforms
 from sartor.runtime import prepare
 from sartor.space import Architecture, SearchSpace
+from sartor.spaces.layouts import resized
 from sartor.train.loop import NoStore
 from sartor.train.settings import FinalTraining, SearchTraining
 
@@ -29,7 +32,9 @@ from sartor.train.settings import FinalTraining, SearchTraining
 class Tailored:
     """A platform's answer: the architecture, its trained and calibrated plain network, and how good it is.
 
-    Accuracies are percentages on the selection and on the test pictures, None where there are none.
+    Accuracies are percentages on the selection and on the test pictures, None where there are none. With a
+    ``deploy_image_size`` the network takes pictures of that size and ``deployed`` says how good it is there (see
+    :class:`sartor.pipeline.deploying.Deployed`); the accuracies are those at the size of the training.
     """
 
     architecture: Architecture
@@ -37,6 +42,7 @@ class Tailored:
     choice: Choice
     val_accuracy: float | None
     test_accuracy: float | None
+    deployed: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ def search(
     final_training: FinalTraining | None = None,
     index_sets: IndexSets | None = None,
     augmentation: Augmentation | None = None,
+    deploy_image_size: int | None = None,
     device: str = "auto",
     precision: str = "float32",
     threads: int | None = None,
@@ -86,14 +93,19 @@ def search(
         method_settings: an instance of the method's ``settings_type``.
         index_sets: which pictures teach, steer and select; drawn from the seed by default (80, 10 and 10 %).
         augmentation: by default what suits the pictures.
+        deploy_image_size: costs and the networks returned are for pictures of this size, search and training use the
+            pictures as they are; ``space`` may be of either size.
 
     Raises:
         RequestError: the request is wrong; InfeasibleBudgetError: no architecture meets a platform's budgets.
     """
     chosen = method_class(method)
     test_labels = None if data.test is None else data.test.labels
+    size = deploy_image_size or data.train.image_size
+    deploy = None if size == data.train.image_size else resized(space, size)
     setting = Setting(
-        space=space,
+        space=space if deploy is None else resized(space, data.train.image_size),
+        deploy=deploy,
         pictures=data,
         index_sets=index_sets
         or make_index_sets(data.train.labels, test_labels=test_labels, policy=0.1, selection=0.1, seed=seed),
@@ -117,14 +129,21 @@ def _run(setting: Setting) -> Found:
         return stores.setdefault(name or "train", NoStore())
 
     searched = run_search(setting, open_store("search"))
-    blueprints = {name: choice.architecture.blueprint for name, choice in searched.choices.items()}
+    choices = searched.choices
+    blueprints = {name: setting.space.blueprint(c.architecture.values, name) for name, c in choices.items()}
     fitted = fit(setting, blueprints, open_store)
-    tailored = {
-        name: Tailored(choice.architecture, fitted.networks[name], choice, **fitted.accuracies[name])
-        for name, choice in searched.choices.items()
-    }
+    tailored = {name: _tailored(setting, choice, fitted, name) for name, choice in choices.items()}
     metrics = {name: store.records for name, store in stores.items()}
     return Found(tailored, fitted.shared, weighted(setting, fitted.accuracies), metrics)
+
+
+def _tailored(setting: Setting, choice: Choice, fitted: Fitted, name: str) -> Tailored:
+    network, facts = fitted.networks[name], None
+    if setting.deploy is not None:
+        judges = ExportSettings().deploy_test_pictures
+        deployed = deploy_network(setting, network, choice.architecture.values, test_pictures=judges)
+        network, facts = deployed.network, deployed.facts
+    return Tailored(choice.architecture, network, choice, **fitted.accuracies[name], deployed=facts)
 
 
 def _training(settings: Any, epochs: float | None, name: str) -> Any:

@@ -2,64 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from sartor.data import ImageSet, PixelStore, RaggedImages, ordered_batches
+from sartor.config import ExportSettings
+from sartor.data import PixelStore, RaggedImages, ordered_batches
 from sartor.data.decode import resize_side
 from sartor.data.images import Indices
 from sartor.elastic.slimmable import SlimmableNetwork
 from sartor.errors import VerificationError
 from sartor.export import ModelCard, export_onnx, verify
+from sartor.pipeline.deploying import Pixels, deploy
 from sartor.pipeline.setting import Setting
+from sartor.platforms import Platform
 from sartor.seeds import numpy_generator
 
 # Shared weights run the same arithmetic as the extracted network; only the order of summation may differ.
 _SHARED_TOLERANCE = 1e-4
 
 
-def model_card(
+def export_platform(
     setting: Setting,
-    name: str,
-    budgets: Mapping[str, float],
-    costs: Mapping[str, float],
-    architecture: Mapping[str, Any],
-) -> ModelCard:
-    """What travels in the metadata of a platform's file."""
-    train = setting.pictures.train
-    return ModelCard(
-        name=name,
-        mean=setting.normalisation.mean,
-        std=setting.normalisation.std,
-        image_size=train.image_size,
-        colour_order="RGB" if train.channels == 3 else "grey",
-        class_names=train.class_names,
-        resize_size=resize_side(train.image_size) if isinstance(train.images, RaggedImages) else None,
-        budgets=dict(budgets),
-        costs=dict(costs),
-        architecture=dict(architecture),
-        space=setting.space.name,
-    )
-
-
-def export_network(
-    setting: Setting, network: nn.Module, card: ModelCard, path: Path, *, pictures: int, repeats: int
+    platform: Platform,
+    choice: Mapping[str, Any],
+    network: nn.Module,
+    path: Path,
+    settings: ExportSettings,
 ) -> dict[str, Any]:
-    """Writes one ONNX file and proves it on real pictures in a fresh process.
+    """Writes a platform's ONNX file and proves it on real pictures in a fresh process; what was found, as plain data.
+
+    ``choice`` holds the ``architecture`` (option values) and its ``costs``. Where networks are shipped for another size
+    than they were trained at, the file is for that size.
 
     Raises:
         VerificationError: the file disagrees with the network; with the reason.
     """
-    export_onnx(network, card, path)
-    source, chosen = verification_pictures(setting, pictures)
-    logits = _reference_logits(setting, network, source, chosen)
-    proof = verify(path, _raw(source, chosen), logits, repeats=repeats)
+    part, rows = verification_pictures(setting, settings.verification_pictures)
+    deployed = None
+    if setting.deploy is not None:
+        judges = settings.deploy_test_pictures
+        deployed = deploy(setting, network, choice["architecture"], test_pictures=judges, also={part: rows})
+        network = deployed.network
+    export_onnx(network, model_card(setting, platform, choice), path)
+    pixels = _pixels(setting, part, rows) if deployed is None else deployed.pictures.pixels(part, rows)
+    proof = verify(path, pixels, _reference_logits(setting, network, pixels), repeats=settings.latency_repeats)
     low, high = proof.latency_spread_ms
     return {
         "onnx_max_abs_diff": proof.max_abs_diff,
@@ -68,19 +60,38 @@ def export_network(
         "onnx_params": proof.params,
         "latency_ms": proof.latency_ms,
         "latency_spread_ms": high - low,
+        "deployed": None if deployed is None else deployed.facts,
     }
 
 
-def verification_pictures(setting: Setting, count: int) -> tuple[ImageSet, Indices]:
-    """Pictures on which files are checked: from the selection set, or from the test or training pictures."""
+def model_card(setting: Setting, platform: Platform, choice: Mapping[str, Any]) -> ModelCard:
+    """What travels in the metadata of a platform's file."""
+    train, size = setting.pictures.train, setting.deploy_space.image_size
+    return ModelCard(
+        name=platform.name,
+        mean=setting.normalisation.mean,
+        std=setting.normalisation.std,
+        image_size=size,
+        colour_order="RGB" if train.channels == 3 else "grey",
+        class_names=train.class_names,
+        resize_size=resize_side(size) if isinstance(train.images, RaggedImages) else None,
+        budgets=dict(platform.budgets),
+        costs=dict(choice["costs"]),
+        architecture=dict(choice["architecture"]),
+        space=setting.space.name,
+    )
+
+
+def verification_pictures(setting: Setting, count: int) -> tuple[str, Indices]:
+    """Pictures on which files are checked: "train" (from the selection set, if there is one) or "test", and rows."""
     sets, pictures = setting.index_sets, setting.pictures
     if len(sets.selection):
-        source, rows = pictures.train, sets.selection
+        part, rows = "train", sets.selection
     elif pictures.test is not None and len(sets.test):
-        source, rows = pictures.test, sets.test
+        part, rows = "test", sets.test
     else:
-        source, rows = pictures.train, sets.weights
-    return source, np.sort(numpy_generator(setting.seed, "verification").permutation(rows)[:count])
+        part, rows = "train", sets.weights
+    return part, np.sort(numpy_generator(setting.seed, "verification").permutation(rows)[:count])
 
 
 def check_shared(setting: Setting, shared: SlimmableNetwork, networks: Mapping[str, nn.Module], count: int) -> float:
@@ -89,9 +100,8 @@ def check_shared(setting: Setting, shared: SlimmableNetwork, networks: Mapping[s
     Raises:
         VerificationError: it is more than rounding.
     """
-    source, chosen = verification_pictures(setting, count)
-    batches = ordered_batches(source.images, source.labels, chosen, len(chosen), setting.normalisation, "cpu")
-    x, _ = next(iter(batches))
+    pixels = _pixels(setting, *verification_pictures(setting, count))
+    (x,) = _normalised(setting, pixels, len(pixels))
     worst = 0.0
     with torch.no_grad():
         for name, network in networks.items():
@@ -107,18 +117,24 @@ def check_shared(setting: Setting, shared: SlimmableNetwork, networks: Mapping[s
     return worst
 
 
-def _reference_logits(setting: Setting, network: nn.Module, source: ImageSet, chosen: Indices) -> NDArray[np.float32]:
+def _reference_logits(setting: Setting, network: nn.Module, pixels: Pixels) -> NDArray[np.float32]:
     """Float32 logits on the CPU, from the code that prepares training pictures."""
     device = next(network.parameters()).device
     network.cpu().eval()
     with torch.no_grad():
-        batches = ordered_batches(source.images, source.labels, chosen, 128, setting.normalisation, "cpu")
-        logits = torch.cat([network(x) for x, _ in batches]).numpy()
+        logits = torch.cat([network(x) for x in _normalised(setting, pixels, 128)]).numpy()
     network.to(device)
     return np.asarray(logits, dtype=np.float32)
 
 
-def _raw(source: ImageSet, chosen: Indices) -> NDArray[np.uint8]:
+def _normalised(setting: Setting, pixels: Pixels, size: int) -> Iterator[Tensor]:
+    every = np.arange(len(pixels))
+    for x, _ in ordered_batches(pixels, every, every, size, setting.normalisation, "cpu"):
+        yield x
+
+
+def _pixels(setting: Setting, part: str, rows: Indices) -> Pixels:
     """The pictures as the network's side has them (larger ones cropped), uint8 ``[n, side, side, channels]``."""
-    pixels: NDArray[np.uint8] = PixelStore(source.images).plain(chosen).numpy()
+    images = getattr(setting.pictures, part).images
+    pixels: Pixels = PixelStore(images).plain(rows).numpy()
     return pixels

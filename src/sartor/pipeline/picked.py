@@ -34,16 +34,7 @@ def train_picked(folder: RunFolder, platform: Platform, choice: dict[str, Any]) 
     network = fitted.networks[platform.name]
     weights, onnx = f"platforms/{platform.name}.safetensors", f"platforms/{platform.name}.onnx"
     training.save_network(setting, network, blueprint, folder.file(weights), platform.name)
-    card = exporting.model_card(setting, platform.name, platform.budgets, choice["costs"], choice["architecture"])
-    export = run.job.export
-    proof = exporting.export_network(
-        setting,
-        network,
-        card,
-        folder.file(onnx),
-        pictures=export.verification_pictures,
-        repeats=export.latency_repeats,
-    )
+    proof = exporting.export_platform(setting, platform, choice, network, folder.file(onnx), run.job.export)
     payload = {
         "architecture": choice["architecture"],
         **fitted.accuracies[platform.name],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from sartor.config import Job
+from sartor.config import Job, SpaceChoice
 from sartor.config.sections import DataSettings, Size
-from sartor.data import IndexSets, Pictures, load, make_index_sets
+from sartor.data import ImageSet, IndexSets, Pictures, load, make_index_sets
+from sartor.data.load import Rows
 from sartor.pipeline.setting import Setting
 from sartor.run import INDEX_SETS, RunFolder
 from sartor.runtime import prepare
+from sartor.space import SearchSpace
+from sartor.spaces.layouts import resized
 from sartor.storage import storage_errors
 
 
@@ -20,8 +23,9 @@ def make_setting(job: Job, folder: RunFolder) -> Setting:
     runtime = prepare(job.device, job.precision, job.threads)
     pictures = _pictures(job, folder)
     train = pictures.train
+    space, deploy = _spaces(job, train)
     return Setting(
-        space=job.space.create(num_classes=train.num_classes, image_size=train.image_size, in_channels=train.channels),
+        space=space,
         pictures=pictures,
         index_sets=_index_sets(job, folder, pictures),
         platforms=job.platforms,
@@ -37,16 +41,37 @@ def make_setting(job: Job, folder: RunFolder) -> Setting:
         evaluation_batch=job.evaluation.batch_size,
         cloud=job.evaluation.cloud,
         mode_pictures=job.evaluation.mode_pictures,
+        random_trained=job.random_trained,
+        deploy=deploy,
+        read_at=lambda size, *rows: _pictures(job, folder, size, rows),
     )
 
 
-def _pictures(job: Job, folder: RunFolder) -> Pictures:
+def _spaces(job: Job, train: ImageSet) -> tuple[SearchSpace, SearchSpace | None]:
+    """The space for the pictures at hand; and for those that networks are shipped for, where they have another size.
+
+    Strides are settled once, for the latter: ``layout: auto`` means the same network at both sizes.
+    """
+    found = {"num_classes": train.num_classes, "in_channels": train.channels}
+    space = job.space.create(image_size=train.image_size, **found)
+    size = job.deploy_image_size or train.image_size
+    if size == train.image_size:
+        return space, None
+    resized(space, size)  # refuses a space that is for one size alone
+    open_size = SpaceChoice(job.space.name, {**job.space.options, "image_size": None})
+    deploy = open_size.create(image_size=size, **found)
+    return resized(deploy, train.image_size), deploy
+
+
+def _pictures(job: Job, folder: RunFolder, image_size: int | None = None, rows: Rows | None = None) -> Pictures:
+    """The job's pictures; or only those at some ``rows`` of the training and of the test pictures, at another size."""
     data = job.data
     with folder.progress.counter("pictures") as count:
         return load(
             data.source,
             data.path,
-            image_size=data.image_size,
+            image_size=image_size or data.image_size,
+            rows=rows,
             classes=data.classes,
             pictures_per_class=data.pictures_per_class,
             test_fraction=data.test_fraction,

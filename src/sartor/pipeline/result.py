@@ -16,7 +16,7 @@ def assemble(folder: RunFolder, setting: Setting, name: str) -> dict[str, Any]:
     searched = folder.payload("search") or {}
     trained = folder.payload("train") or {}
     exported = folder.payload("export") or {}
-    baselines = [_drawn_baseline(setting.space, baseline) for baseline in trained.get("baselines", [])]
+    baselines = [_drawn_baseline(setting.deploy_space, baseline) for baseline in trained.get("baselines", [])]
     images = {"search": searched.get("images", 0), "training": trained.get("images", 0)}
     return {
         "format_version": FORMAT_VERSION,
@@ -46,7 +46,15 @@ def _platforms(
 ) -> list[dict[str, Any]]:
     empty = {"val_accuracy": None, "test_accuracy": None, "weights": None}
     unchecked = dict.fromkeys(
-        ("onnx", "onnx_max_abs_diff", "onnx_top1_agreement", "onnx_bytes", "latency_ms", "latency_spread_ms")
+        (
+            "onnx",
+            "onnx_max_abs_diff",
+            "onnx_top1_agreement",
+            "onnx_bytes",
+            "latency_ms",
+            "latency_spread_ms",
+            "deployed",
+        )
     )
     rows = []
     for platform in setting.platforms:
@@ -59,11 +67,11 @@ def _platforms(
                 "budgets": dict(platform.budgets),
                 "costs": choice.get("costs", {}),
                 "params": choice.get("costs", {}).get("params"),
-                **(_drawn(setting.space, {"architecture": choice.get("architecture", {})}) or {}),
+                **(_drawn(setting.deploy_space, {"architecture": choice.get("architecture", {})}) or {}),
                 "exit": choice.get("exit"),
                 "predicted_loss": choice.get("predicted_loss"),
                 "notes": choice.get("notes", []),
-                "own": _drawn(setting.space, choice.get("own")),
+                "own": _drawn(setting.deploy_space, choice.get("own")),
                 **empty,
                 **trained.get("platforms", {}).get(platform.name, {}),
                 **unchecked,
@@ -85,7 +93,7 @@ def _drawn_baseline(space: SearchSpace, baseline: dict[str, Any]) -> dict[str, A
 
 
 def _space(setting: Setting) -> dict[str, Any]:
-    space = setting.space
+    space = setting.deploy_space
     return {
         "name": space.name,
         "options": space.options,
@@ -102,6 +110,7 @@ def _data(setting: Setting) -> dict[str, Any]:
         "origin": train.origin,
         "classes": train.num_classes,
         "image_size": train.image_size,
+        "deploy_image_size": setting.deploy_space.image_size,
         "counts": counts,
         "normalisation": setting.normalisation.to_json(),
     }

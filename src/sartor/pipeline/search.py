@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from sartor.costs.analytic import ANALYTIC_COSTS
+from sartor.costs.devices import LATENCY
 from sartor.elastic.supernet import Supernet
 from sartor.evaluate import evaluate
 from sartor.methods.budgets import check_reachable
@@ -45,7 +46,7 @@ def search(setting: Setting, store: Store, baseline: str | None = None, cost: in
         InfeasibleBudgetError: a platform that no architecture fits, before anything is trained.
         RequestError: the final training names a teacher that cannot be used.
     """
-    check_reachable(setting.space, setting.platforms)
+    check_reachable(setting.deploy_space, setting.platforms)
     setting.teacher()  # refused now, not after the search
     method = setting.method(baseline)
     evaluator = make_evaluator(setting, cost)
@@ -117,7 +118,7 @@ def random_cloud(setting: Setting, supernet: Supernet) -> list[dict[str, Any]]:
     if not setting.cloud:
         return []
     rows = setting.space.sample(setting.cloud, numpy_generator(setting.seed, "cloud"))
-    costs = {name: setting.space.cost(name)(rows) for name in ANALYTIC_COSTS}
+    costs = {name: setting.deploy_space.cost(name)(rows) for name in ANALYTIC_COSTS} | _latencies(setting, rows)
     x, y = _one_batch(setting, _CLOUD_PICTURES)
     supernet.train()
     points = []
@@ -125,9 +126,15 @@ def random_cloud(setting: Setting, supernet: Supernet) -> list[dict[str, Any]]:
         logits = supernet(x, row)
         logits = (logits[-1] if isinstance(logits, tuple) else logits).float()
         accuracy = 100.0 * float((logits.argmax(dim=1) == y).double().mean())
-        point = {name: int(values[i]) for name, values in costs.items()}
+        point = {name: values[i].item() for name, values in costs.items()}
         points.append({**point, "accuracy": accuracy, "loss": float(F.cross_entropy(logits, y)), "sampled": "uniform"})
     return points
+
+
+def _latencies(setting: Setting, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """The predicted latency of every row, where all latency budgets of the job are on one device."""
+    devices = {p.device for p in setting.platforms if LATENCY in p.budgets}
+    return {LATENCY: setting.deploy_space.cost(LATENCY, device=devices.pop())(rows)} if len(devices) == 1 else {}
 
 
 def _one_batch(setting: Setting, limit: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from torch import Tensor
 
 from sartor import world
+from sartor.config import RandomTrainedSettings
 from sartor.data import (
     Augmentation,
     BatchStream,
@@ -31,6 +32,9 @@ from sartor.space import SearchSpace
 from sartor.train.settings import FinalTraining, OptimiserSettings, SearchTraining
 from sartor.train.teacher import Outputs
 
+# Reads some training and some test pictures of the job anew, at another size.
+ReadAt = Callable[[int, Indices, Indices], Pictures]
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -38,7 +42,9 @@ class Setting:
 
     ``calibration_pictures`` measure batch-norm statistics; ``evaluation_batch`` is the batch size of evaluations;
     ``cloud`` random architectures are scored for the picture of the report, and the most probable ones of a policy are
-    judged on ``mode_pictures`` from time to time.
+    judged on ``mode_pictures`` from time to time. ``deploy`` is the space at the size of pictures that networks are
+    shipped for, where that is not the size at which they are searched and trained; ``read_at`` decodes larger pictures
+    for it.
     """
 
     space: SearchSpace
@@ -57,6 +63,9 @@ class Setting:
     evaluation_batch: int = 256
     cloud: int = 100
     mode_pictures: int = 256
+    random_trained: RandomTrainedSettings = field(default_factory=RandomTrainedSettings)
+    deploy: SearchSpace | None = None
+    read_at: ReadAt | None = None
 
     def __post_init__(self) -> None:
         train = self.pictures.train
@@ -67,6 +76,13 @@ class Setting:
                     f"space.{name} is {getattr(self.space, name)}, but the pictures of {train.name!r} have {value}; "
                     "leave it out and it is taken from the data"
                 )
+        if self.deploy is not None and self.deploy.decisions != self.space.decisions:
+            raise ValueError("the space of deployment must have the decisions of the space that is searched")
+
+    @property
+    def deploy_space(self) -> SearchSpace:
+        """The space that costs and exported files are about: its rows are those of ``space``."""
+        return self.deploy or self.space
 
     @cached_property
     def normalisation(self) -> Normalisation:
@@ -82,7 +98,7 @@ class Setting:
         """A fresh method; another name than the job's comes with its default settings."""
         chosen = method_class(name or self.method_name)
         settings = self.method_settings if name in (None, self.method_name) else None
-        return chosen(self.space, self.platforms, settings, self.seed)
+        return chosen(self.deploy_space, self.platforms, settings, self.seed)
 
     def teacher(self) -> Outputs | None:
         """The teacher of the final training, loaded anew at every call; None if it has none.
@@ -113,13 +129,16 @@ class Setting:
 
     def calibration_batches(self, limit: int | None = None) -> Iterator[Tensor]:
         """The same pictures at every call (at most ``limit``), unaugmented, drawn from those that teach weights."""
-        weights = self.index_sets.weights
-        rng = numpy_generator(self.seed, "calibration")
-        chosen = rng.permutation(weights)[: limit or self.calibration_pictures]
-        size = min(self.evaluation_batch, len(chosen))
-        whole = chosen[: len(chosen) // size * size]  # a small last batch would count like a large one
-        for x, _ in self._ordered(self.pictures.train, whole, size):
+        rows, size = self.calibration_rows(limit)
+        for x, _ in self._ordered(self.pictures.train, rows, size):
             yield x
+
+    def calibration_rows(self, limit: int | None = None) -> tuple[Indices, int]:
+        """Which training pictures measure batch-norm statistics, in whole batches, and the batch size."""
+        weights = self.index_sets.weights
+        chosen = numpy_generator(self.seed, "calibration").permutation(weights)[: limit or self.calibration_pictures]
+        size = min(self.evaluation_batch, len(chosen))
+        return chosen[: len(chosen) // size * size], size  # a small last batch would count like a large one
 
     def selection_batches(self, limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """The pictures on which candidates are compared (at most ``limit``, a seeded choice)."""
@@ -128,10 +147,11 @@ class Setting:
             chosen = np.sort(numpy_generator(self.seed, "selection").permutation(chosen)[:limit])
         yield from self._ordered(self.pictures.train, chosen, self.evaluation_batch)
 
-    def test_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The pictures that judge."""
+    def test_batches(self, rows: Indices | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """The pictures that judge (default: all of them)."""
         if self.pictures.test is not None:
-            yield from self._ordered(self.pictures.test, self.index_sets.test, self.evaluation_batch)
+            chosen = self.index_sets.test if rows is None else rows
+            yield from self._ordered(self.pictures.test, chosen, self.evaluation_batch)
 
     def _ordered(self, pictures: ImageSet, indices: Indices, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         if not len(indices):

@@ -10,7 +10,7 @@ from sartor.blueprint import Blueprint
 from sartor.config import Job
 from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.pipeline import exporting, training
-from sartor.pipeline.baselines import Answer, run_baseline
+from sartor.pipeline.baselines import Answer, run_baseline, uniform_width
 from sartor.pipeline.resolve import make_setting
 from sartor.pipeline.result import assemble
 from sartor.pipeline.search import random_cloud, search
@@ -56,7 +56,8 @@ class Run:
         self.folder.write_json(METHOD, searched.method.state_dict())
         cloud = random_cloud(self.setting, searched.supernet)
         choices = {name: choice.to_dict() for name, choice in searched.choices.items()}
-        space = {"name": self.setting.space.name, "options": self.setting.space.options}
+        deployed = self.setting.deploy_space  # whose costs the method knows
+        space = {"name": deployed.name, "options": deployed.options}
         return {
             "choices": choices,
             "images": searched.images,
@@ -77,7 +78,7 @@ class Run:
             platforms[name] = {**fitted.accuracies[name], "weights": path}
         slimmable = self._save_shared(fitted)
         with self.folder.clock("baselines"):
-            baselines, baseline_images, warnings = self._run_baselines(blueprints)
+            baselines, baseline_images, warnings = self._run_baselines()
         return {
             "platforms": platforms,
             "weighted_accuracy": training.weighted(self.setting, fitted.accuracies),
@@ -97,17 +98,9 @@ class Run:
         with self.folder.progress.task("export", total=len(networks)) as advance:
             for platform in self.setting.platforms:
                 choice = self.folder.payload("search")["choices"][platform.name]
-                card = exporting.model_card(
-                    self.setting, platform.name, platform.budgets, choice["costs"], choice["architecture"]
-                )
                 path = f"platforms/{platform.name}.onnx"
-                proof = exporting.export_network(
-                    self.setting,
-                    networks[platform.name],
-                    card,
-                    self.folder.file(path),
-                    pictures=settings.verification_pictures,
-                    repeats=settings.latency_repeats,
+                proof = exporting.export_platform(
+                    self.setting, platform, choice, networks[platform.name], self.folder.file(path), settings
                 )
                 platforms[platform.name] = {"onnx": path, **proof}
                 singles += proof["onnx_bytes"]
@@ -171,13 +164,13 @@ class Run:
 
     def _check_baselines(self) -> None:
         """Refuses a baseline that cannot be, before anything is trained."""
-        from sartor.pipeline.baselines import uniform_blueprint
-
         if "uniform" in self.job.baselines and self.setting.space.uniform is None:
-            uniform_blueprint(self.setting.space, self.setting.platforms[0])
+            uniform_width(self.setting.space, self.setting.platforms[0])
 
-    def _run_baselines(self, blueprints: dict[str, Blueprint]) -> tuple[list[dict[str, Any]], int, list[str]]:
-        answer = Answer(blueprints, self.folder.payload("search")["cost"])
+    def _run_baselines(self) -> tuple[list[dict[str, Any]], int, list[str]]:
+        searched = self.folder.payload("search")
+        architectures = {name: choice["architecture"] for name, choice in searched["choices"].items()}
+        answer = Answer(architectures, searched["cost"])
         results, images, warnings = [], 0, []
         for name in self.job.baselines:
             part = f"baseline:{name}"
