@@ -108,6 +108,8 @@ def pick(
     macs: Annotated[str | None, Parameter(help="The most MACs, such as 12M.")] = None,
     params: Annotated[str | None, Parameter(help="The most parameters, such as 500k.")] = None,
     peak_memory_bytes: Annotated[str | None, Parameter(help="The most peak memory, such as 512KiB.")] = None,
+    latency_ms: Annotated[str | None, Parameter(help="The most predicted latency, such as 80ms.")] = None,
+    device: Annotated[str | None, Parameter(help="The device of that latency (default: the run's).")] = None,
     name: Annotated[str | None, Parameter(help="Name of the platform (default: from its budgets).")] = None,
     train: Annotated[bool, Parameter(negative="", help="Also train and export it.")] = False,
     common: Common = Common(),
@@ -116,14 +118,19 @@ def pick(
     from sartor.platforms import Platform
     from sartor.run import RunFolder
 
-    given = {"macs": macs, "params": params, "peak_memory_bytes": peak_memory_bytes}
+    given = {"macs": macs, "params": params, "peak_memory_bytes": peak_memory_bytes, "latency_ms": latency_ms}
     budgets: dict[str, Any] = {kind: value for kind, value in given.items() if value is not None}
     if not budgets:
         raise RequestError("pick needs a budget, such as --macs 12M")
-    platform = Platform(name or _platform_name(budgets), budgets)
+    if device is not None and latency_ms is None:
+        raise RequestError(f"--device {device} belongs to a latency: give --latency-ms too")
     with RunFolder.reopen(folder, lock=train, progress=_progress(common)) as opened, error_log(folder), results_only():
         from sartor.pipeline import pick as pick_network
+        from sartor.pipeline.pick import device_of
 
+        if latency_ms is not None and device is None:
+            device = device_of(opened)
+        platform = Platform(name or _platform_name(budgets), budgets, device=device)
         found = pick_network(opened, platform, train)
     from sartor.cli import tables
 

@@ -13,6 +13,7 @@ import yaml
 from sartor import mrf, spaces
 from sartor.config.check import Problems, check
 from sartor.config.read import options_type
+from sartor.costs import devices
 from sartor.costs.factors import FactorCost
 from sartor.errors import RequestError
 from sartor.space import SearchSpace
@@ -52,11 +53,12 @@ def space(name: str, options: Sequence[str]) -> dict[str, Any]:
         "decisions": [
             {"name": d.name, "kind": d.kind, "options": list(d.options), "when": d.when} for d in built.decisions
         ],
-        "costs": {kind: _range(built, kind) for kind in COSTS},
+        "costs": {kind: _range(built, built.cost(kind)) for kind in COSTS},
         "references": {
             reference: {kind: int(built.cost(kind)(np.array([a.row]))[0]) for kind in COSTS}
             for reference, a in built.references.items()
         },
+        "latency_ms": _latencies(built),
     }
 
 
@@ -79,9 +81,23 @@ def _options(name: str, options: Sequence[str]) -> dict[str, Any]:
     return {key: value for key, value in asdict(checked).items() if value is not None}
 
 
-def _range(built: SearchSpace, kind: str) -> dict[str, int]:
+def _latencies(built: SearchSpace) -> dict[str, Any]:
+    """Predicted latencies on every device that knows this space: the fastest, the slowest, and known networks."""
+    found = {}
+    for device in devices.names():
+        try:
+            cost = devices.device_cost(built, device)
+        except RequestError:
+            continue
+        ends = {end: nanoseconds * devices.MS_PER_NS for end, nanoseconds in _range(built, cost).items()}
+        ms = built.cost(devices.LATENCY, device=device)
+        known = {name: float(ms(np.array([a.row]))[0]) for name, a in built.references.items()}
+        found[device] = {**ends, "references": known}
+    return found
+
+
+def _range(built: SearchSpace, cost: FactorCost) -> dict[str, int]:
     """The cheapest and the dearest valid architecture, exactly."""
-    cost = built.cost(kind)
     least = mrf.cheapest(built.problem(), cost).row
     return {"cheapest": int(cost(np.array([least]))[0]), "dearest": _dearest(built, cost)}
 

@@ -26,7 +26,7 @@ def print_result(result: Mapping[str, Any]) -> None:
         (
             p["name"],
             _quantities(p["budgets"]),
-            _quantities({kind: p["costs"][kind] for kind in p["budgets"] if kind in p["costs"]}),
+            _costs({kind: p["costs"][kind] for kind in p["budgets"] if kind in p["costs"]}),
             _accuracy(p),
             _milliseconds(p.get("latency_ms")),
             p.get("onnx") or p.get("weights") or "-",
@@ -34,7 +34,7 @@ def print_result(result: Mapping[str, Any]) -> None:
         for p in platforms
     ]
     if rows:
-        _print(_table(("platform", "budget", "cost", "accuracy", "latency", "file"), rows))
+        _print(_table(("platform", "budget", "cost", "accuracy", "latency here", "file"), rows))
     for warning in result.get("warnings", []):
         _print(Text(f"Note: {warning}"))
     page = folder / "report.html"
@@ -46,10 +46,10 @@ def print_pick(found: Mapping[str, Any], platform: Platform) -> None:
     choices = found.get("architecture", {})
     rows = [
         ("budget", _quantities(platform.budgets)),
-        ("cost", _quantities(found.get("costs", {}))),
+        ("cost", _costs(found.get("costs", {}))),
         ("choices", " ".join(str(value) for value in choices.values())),
         ("accuracy", _accuracy(found)),
-        ("latency", _milliseconds(found.get("latency_ms"))),
+        ("latency here", _milliseconds(found.get("latency_ms"))),
         ("file", found.get("onnx") or found.get("weights") or "-"),
     ]
     _print(_table(("", platform.name), [row for row in rows if row[1] not in ("", "-")]))
@@ -88,14 +88,21 @@ def print_space(space: Mapping[str, Any]) -> None:
         (KINDS[kind].label, _exact(kind, ends["cheapest"]), _exact(kind, ends["dearest"]))
         for kind, ends in space["costs"].items()
     ]
+    predicted = space["latency_ms"]
+    for device, known in predicted.items():
+        costs.append((_on(device), _predicted(known["cheapest"]), _predicted(known["dearest"])))
     _print(_table(("cost", "cheapest", "dearest"), costs, right=(1, 2)))
     if space["references"]:
         references = [
-            (name, *(_exact(kind, value) for kind, value in costs.items()))
+            (
+                name,
+                *(_exact(kind, value) for kind, value in costs.items()),
+                *(_predicted(known["references"][name]) for known in predicted.values()),
+            )
             for name, costs in space["references"].items()
         ]
-        heads = ("known network", *(KINDS[kind].label for kind in space["costs"]))
-        _print(_table(heads, references, right=(1, 2, 3)))
+        heads = ("known network", *(KINDS[kind].label for kind in space["costs"]), *map(_on, predicted))
+        _print(_table(heads, references, right=range(1, len(heads))))
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable[int] = ()) -> Table:
@@ -115,6 +122,20 @@ def _print(what: Table | Text) -> None:
 
 def _quantities(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{format_quantity(kind, value)} {KINDS[kind].label}" for kind, value in values.items())
+
+
+def _on(device: str) -> str:
+    return f"predicted {KINDS['latency_ms'].label}, {device}"
+
+
+def _predicted(latency_ms: float) -> str:
+    return f"{latency_ms:.4g} ms"
+
+
+def _costs(values: Mapping[str, Any]) -> str:
+    """Costs as they are; a latency among them is a prediction for the platform's device, not the one measured here."""
+    text = _quantities(values)
+    return text.replace(KINDS["latency_ms"].label, f"predicted {KINDS['latency_ms'].label}")
 
 
 def _exact(kind: str, value: int) -> str:

@@ -30,6 +30,8 @@ class AugmentationSettings:
     flip: bool = False
     cutout: Count = 0
     resized_crop: tuple[float, float] | None = None
+    autoaugment: Literal["cifar10", "imagenet"] | None = None
+    randaugment: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,13 +99,14 @@ class ExportSettings:
 class RandomTrainedSettings:
     """The baseline ``random_trained``, the protocol of TuNAS (section 3.2).
 
-    Per platform so many random ``networks`` are trained for ``epochs`` each (null: a quarter of the final training, as
-    in the paper), and the best of them on the selection pictures is then trained like the method's answer. ``window``:
-    they use at least 1 - window of the first summed budget (the paper: a millisecond of 84); null: anything within.
+    Per platform so many random ``networks`` are trained for ``short_epochs`` each (null: a quarter of the final
+    training, as in the paper), and the best of them on the selection pictures is then trained like the method's answer.
+    ``window``: they use at least 1 - window of the first summed budget (the paper: a millisecond of 84); null: anything
+    within.
     """
 
     networks: PositiveInt = 20
-    epochs: Annotated[float, Field(gt=0)] | None = None
+    short_epochs: Annotated[float, Field(gt=0)] | None = None
     window: Annotated[float, Field(gt=0, lt=1)] | None = 0.012
 
 

@@ -165,7 +165,7 @@ def _drawn(setting: Setting, k: int) -> dict[str, Values]:
 
 
 def _trained_shortly(setting: Setting, tried: Mapping[str, Values], open_store: OpenStore) -> Fitted:
-    epochs = setting.random_trained.epochs or setting.train.epochs / _SHORT
+    epochs = setting.random_trained.short_epochs or setting.train.epochs / _SHORT
     short = dataclasses.replace(setting, train=dataclasses.replace(setting.train, epochs=epochs))
     blueprints = {name: setting.space.blueprint(values, name) for name, values in tried.items()}
     return fit_alone(short, blueprints, lambda name: _Unlogged(open_store(name)))

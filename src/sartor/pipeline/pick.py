@@ -26,12 +26,27 @@ def pick(folder: RunFolder, platform: Platform, train: bool = False) -> dict[str
     if not folder.done("search"):
         raise RequestError(f"{folder.path}: the search is not done yet; finish it with sartor search {folder.path}")
     choice = _finished_method(folder).choose(platform).to_dict()
-    found: dict[str, Any] = {"name": platform.name, "budgets": dict(platform.budgets), **choice}
+    known = {"name": platform.name, "device": platform.device, "budgets": dict(platform.budgets)}
+    found: dict[str, Any] = {**known, **choice}
     if not train:
         return found
     from sartor.pipeline.picked import train_picked  # needs torch, which solving does not
 
     return {**found, **train_picked(folder, platform, choice)}
+
+
+def device_of(folder: RunFolder) -> str:
+    """The one device on which the run has latency budgets.
+
+    Raises:
+        RequestError: there is none, or more than one.
+    """
+    devices = sorted({p["device"] for p in folder.configuration["platforms"] if "latency_ms" in p})
+    if len(devices) != 1:
+        known = f"has several devices ({', '.join(devices)})" if devices else "has no latency budget"
+        raise RequestError(f"{folder.path}: the run {known}; name the device of the latency with --device")
+    device: str = devices[0]
+    return device
 
 
 def _finished_method(folder: RunFolder) -> Method:
