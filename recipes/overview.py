@@ -17,6 +17,7 @@ from sartor.errors import RequestError, SartorError
 from sartor.storage import write_atomically
 from slimmable import paper
 from slimmable.markdown import figure, table
+from tunas.rows import ablation_rows, comparison_rows
 
 RECIPES = Path(__file__).parent
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -35,6 +36,9 @@ def overview(results: Path) -> str:
     for name, describe in (("chinese_restaurant", _restaurant_rows), ("ground_truth", _truth_rows)):
         found = _read(results / f"{name}.json")
         rows += [] if found is None else describe(found)
+    for name, describe_tunas in (("cifar", comparison_rows), ("ablations", ablation_rows)):
+        found = _read(results / f"tunas_{name}_cpu_results.json")
+        rows += [] if found is None else describe_tunas(found, _machine(found["environment"]))
     return table(HEADER, rows)
 
 

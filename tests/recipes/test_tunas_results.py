@@ -10,7 +10,7 @@ import pytest
 
 from sartor.space import SearchSpace
 from sartor.storage import to_json, write_atomically
-from tunas import ablations, cifar, comparison, contrasts
+from tunas import ablations, cifar, comparison, contrasts, rows
 from tunas.networks import random_network
 from tunas.pieces import BEST_RANDOM, RANDOM, Piece
 from tunas.pieces import ablations as plan_ablations
@@ -99,6 +99,20 @@ def test_the_ablations(tmp_path: Path) -> None:
     text = contrasts.document(found)
     assert "| Table 10: without warm-ups (`enlarged_no_warmups`) | `enlarged` | +0.00 (" in text
     assert "| -0.6 |" in text
+
+
+def test_rows_of_the_overview(compared: Job) -> None:
+    """The paper's figures beside ours, as many figures as the table has columns; a dash before anything is run."""
+    found = rows.comparison_rows(comparison.collect(compared), "a processor")
+    assert {len(row) for row in found} == {5}
+    assert found[0][1:3] == ["76.4 ± 0.1", "57.00 ± 1.00"]
+    assert found[0][3] == "size `smoke`, a processor, 3 searches, 4 random networks"
+    assert found[2][1] == "+4.3"
+    assert found[2][2].startswith("+5.50 (")
+    assert found[4][2] == "+10.0, +10.0, +10.0"
+    questions = rows.ablation_rows(contrasts.collect(compared), "a processor")
+    assert {len(row) for row in questions} == {5}
+    assert questions[0][1:3] == ["-0.6", "-"]
 
 
 def test_the_commands_write_tables_and_a_picture(compared: Job, capsys: pytest.CaptureFixture[str]) -> None:
