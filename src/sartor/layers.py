@@ -7,9 +7,9 @@ MACs. Parameters are the learnt ones: weights, biases and the two affine vectors
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 LayerKind = Literal["conv", "linear", "batch_norm", "activation", "pool", "global_pool", "dropout"]
@@ -35,14 +35,14 @@ class Layer:
     bias: bool = False
     function: str = ""  # of an activation ("relu", ...) or a pool ("max", "avg")
 
-    @property
+    @cached_property
     def macs(self) -> int:
         """Multiply-adds for one picture."""
         if self.kind == "conv":
             return self.in_channels // self.groups * self.out_channels * self.kernel**2 * self.out_side**2
         return self.in_channels * self.out_channels if self.kind == "linear" else 0
 
-    @property
+    @cached_property
     def params(self) -> int:
         """Learnt parameters."""
         if self.kind == "batch_norm":
@@ -87,7 +87,21 @@ class Gate:
     body: tuple[Node, ...]
 
 
-Node = Layer | Residual | Gate
+@dataclass(frozen=True)
+class SplitAttention:
+    """The sum of its branches, each weighted per channel by a softmax over the branches (Zhang et al., ResNeSt).
+
+    The branches u_1 ... u_R read the same input and have the same shape. ``gate`` reads their plain sum and ends in R
+    logits per channel at side 1. *The logits of one channel lie next to each other*: output ``channel * R + r`` of the
+    gate belongs to branch r. So the first R * m outputs belong to the first m channels, and a prefix of the channels
+    needs a prefix of the weights. (ResNeSt keeps the logits of one branch together, which cannot be sliced.)
+    """
+
+    branches: tuple[tuple[Node, ...], ...]
+    gate: tuple[Node, ...]
+
+
+Node = Layer | Residual | Gate | SplitAttention
 
 
 @dataclass(frozen=True)
@@ -200,6 +214,22 @@ class Stack:
             raise ValueError("a gate keeps its positions: use 1x1 convolutions in place of linear layers")
         return self._with(Gate(body.body), self.out_channels, self.out_side)
 
+    def split_attention(self, branches: Sequence[Stack], gate: Stack) -> Stack:
+        """The attention-weighted sum of ``branches``; ``gate`` must end in one value per branch and channel."""
+        shapes = {(b.in_channels, b.in_side, b.out_channels, b.out_side) for b in branches}
+        if len(branches) < 2 or len(shapes) != 1 or not all(b.body for b in branches):
+            raise ValueError("a split attention needs two or more branches of layers, all of one shape")
+        _, _, channels, side = next(iter(shapes))
+        if (branches[0].in_channels, branches[0].in_side) != (self.out_channels, self.out_side):
+            raise ValueError("the branches of a split attention must read what it reads")
+        if (gate.in_channels, gate.in_side) != (channels, side):
+            raise ValueError("the gate of a split attention must read the sum of its branches")
+        if gate.out_channels != len(branches) * channels or gate.out_side != 1:
+            raise ValueError("the gate of a split attention must end in one value per branch and channel")
+        if any(layer.kind == "linear" for layer in walk_layers([node for s in (*branches, gate) for node in s.body])):
+            raise ValueError("a split attention keeps its positions: use 1x1 convolutions in place of linear layers")
+        return self._with(SplitAttention(tuple(b.body for b in branches), gate.body), channels, side)
+
     def then(self, other: Stack) -> Stack:
         """This stack followed by another one."""
         if (other.in_channels, other.in_side) != (self.out_channels, self.out_side):
@@ -207,16 +237,18 @@ class Stack:
                 f"a stack for {other.in_channels} channels at side {other.in_side} cannot follow "
                 f"{self.out_channels} channels at side {self.out_side}"
             )
-        return dataclasses.replace(
-            self, body=self.body + other.body, out_channels=other.out_channels, out_side=other.out_side
-        )
+        return self._grown(self.body + other.body, other.out_channels, other.out_side)
 
     def _same(self, name: str, kind: LayerKind, function: str = "") -> Stack:
         channels, side = self.out_channels, self.out_side
         return self._with(Layer(name, kind, channels, channels, side, side, function=function), channels, side)
 
     def _with(self, node: Node, channels: int, side: int) -> Stack:
-        return dataclasses.replace(self, body=(*self.body, node), out_channels=channels, out_side=side)
+        return self._grown((*self.body, node), channels, side)
+
+    def _grown(self, body: tuple[Node, ...], channels: int, side: int) -> Stack:
+        # Not dataclasses.replace, which takes three times as long: large spaces make a hundred thousand stacks.
+        return Stack(self.in_channels, self.in_side, body, channels, side)
 
     def _count(self, kind: str) -> int:
         return sum(isinstance(node, Layer) and node.kind == kind for node in self.body)
@@ -228,7 +260,13 @@ def walk_layers(body: Sequence[Node]) -> Iterator[Layer]:
         if isinstance(node, Layer):
             yield node
         else:
-            yield from walk_layers(node.body)
+            for inner in inner_bodies(node):
+                yield from walk_layers(inner)
+
+
+def inner_bodies(node: Residual | Gate | SplitAttention) -> tuple[tuple[Node, ...], ...]:
+    """The bodies inside a node in order of execution."""
+    return (*node.branches, node.gate) if isinstance(node, SplitAttention) else (node.body,)
 
 
 def _check_kernel(name: str, kernel: int) -> None:

@@ -82,12 +82,17 @@ def widest_layers(stacks: Iterable[tuple[str, Stack]]) -> dict[tuple[str, str], 
         ValueError: two layers share a name but not a shape (kernel, kind, bias), or lie in one stack.
     """
     widest: dict[tuple[str, str], Layer] = {}
+    # Stacks of one template are made of the same objects; kept, so that no other layer gets the id of a seen one.
+    seen: dict[tuple[str, int], Layer] = {}
     for block, stack in stacks:
         layers = [layer for layer in walk_layers(stack.body) if layer.kind in WITH_WEIGHTS]
         names = [layer.name for layer in layers]
         if len(set(names)) != len(names):
             raise ValueError(f"{block}: layer names must be unique inside a block, got {', '.join(names)}")
         for layer in layers:
+            if (block, id(layer)) in seen:
+                continue
+            seen[block, id(layer)] = layer
             slot = (block, layer.name)
             widest[slot] = _wider(widest[slot], layer, block) if slot in widest else layer
     return widest
@@ -100,6 +105,8 @@ def _wider(a: Layer, b: Layer, block: str) -> Layer:
     per_group = max(a.in_channels // a.groups, b.in_channels // b.groups)
     groups = max(a.groups, b.groups)
     channels = max(a.out_channels, b.out_channels)
+    if (per_group * groups, channels, groups) == (a.in_channels, a.out_channels, a.groups):
+        return a
     return dataclasses.replace(a, in_channels=per_group * groups, out_channels=channels, groups=groups)
 
 

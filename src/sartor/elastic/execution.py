@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sartor.blueprint import Block
-from sartor.layers import Layer, Node, Residual
+from sartor.layers import Layer, Node, Residual, SplitAttention
 from sartor.memory import PICTURES
-from sartor.network import exit_names, join_inputs, padding
+from sartor.network import attend, exit_names, join_inputs, padding
 
 # Applies a layer that owns weights: (block name, layer, input) -> output.
 ApplyWeights = Callable[[str, Layer, Tensor], Tensor]
@@ -26,14 +26,37 @@ _ACTIVATIONS: dict[str, Callable[[Tensor, bool], Tensor]] = {
 }
 
 
-class Dropout:
-    """Dropout with its own generator, so that a resumed run drops the same features."""
+class DropPath:
+    """Stochastic depth: leaves out residual branches for whole pictures, with its own generator.
 
-    def __init__(self, rate: float, generator: torch.Generator) -> None:
-        self.rate = rate
+    Args:
+        rates: block name -> the rate at which its residual branches are left out; what is kept grows by 1 / (1 - rate).
+        generator: on the CPU.
+    """
+
+    def __init__(self, rates: Mapping[str, float], generator: torch.Generator) -> None:
+        self.rates = rates
         self.generator = generator
 
+    def __call__(self, block: str, x: Tensor) -> Tensor:
+        rate = self.rates.get(block, 0.0)
+        if not rate:
+            return x
+        keep = torch.rand((len(x), 1, 1, 1), generator=self.generator).to(x.device) >= rate
+        return x * keep / (1.0 - rate)
+
+
+class Dropout:
+    """Dropout with its own generator, so that a resumed run drops the same features; and stochastic depth, if any."""
+
+    def __init__(self, rate: float, generator: torch.Generator, paths: DropPath | None = None) -> None:
+        self.rate = rate
+        self.generator = generator
+        self.paths = paths
+
     def __call__(self, x: Tensor) -> Tensor:
+        if not self.rate:
+            return x
         keep = torch.rand(x.shape, generator=self.generator).to(x.device) >= self.rate
         return x * keep / (1.0 - self.rate)
 
@@ -62,8 +85,14 @@ def run_body(
         if isinstance(node, Layer):
             x = run_layer(block, node, x, apply, dropout, in_place=owned)
             owned = owned or node.kind != "dropout"
+        elif isinstance(node, SplitAttention):
+            parts = [run_body(block, branch, x, apply, dropout) for branch in node.branches]
+            x = attend(parts, run_body(block, node.gate, join_inputs(parts, "sum"), apply, dropout))
+            owned = True
         else:
             y = run_body(block, node.body, x, apply, dropout)
+            if dropout is not None and dropout.paths is not None and isinstance(node, Residual):
+                y = dropout.paths(block, y)
             x = x + y if isinstance(node, Residual) else x * y
             owned = True
     return x

@@ -22,6 +22,7 @@ ACTIVATIONS = ("relu", "hard_swish")
 # Name and options of the fifth variable: 0 nothing, 1 squeeze-excite, 2 and 4 split attention.
 Attention = tuple[str, tuple[int, ...]]
 SQUEEZE_EXCITE: Attention = ("se", (0, 1))
+SPLITS: Attention = ("splits", (0, 1, 2, 4))
 
 
 @dataclass(frozen=True)

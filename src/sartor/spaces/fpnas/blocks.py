@@ -2,7 +2,9 @@
 
 Squeeze-excite sits between the depthwise convolution and the projection, squeezes the *inner* width to a quarter,
 uses the block's own activation and a hard sigmoid gate. "swish" in the paper is the hard swish of every published
-FBNetV2 definition (reference 1.3).
+FBNetV2 definition (reference 1.3). Split attention with R splits (R = 2 or 4) has R depthwise convolutions after one
+expansion, and a softmax over them in place of the gate; which part is repeated follows from the paper's Table 7
+(reference 1.5). There is no batch norm between its two 1x1 convolutions, as there is none in the squeeze-excite.
 """
 
 from __future__ import annotations
@@ -68,26 +70,21 @@ class BlockRules:
 def block_resolver(side: int, stride: int, max_in: int, rules: BlockRules) -> ResolveBlock:
     """The block at one place of the network as a function of its choices.
 
-    Parts are made once and joined: the cells of a wide row differ in few of their layers.
+    What does not depend on the input channels is made once: a row between two wide ones has ten thousand cells.
     """
 
     @cache
-    def expand(width_in: int, inner: int, activation: str, suffix: str) -> Stack:
-        start = Stack(width_in, side)
-        if inner == width_in:
-            return start
-        return start.conv(f"expand{suffix}", inner).batch_norm().activation(activation)
+    def expanded(width_in: int, inner: int, suffix: str) -> Stack:
+        return Stack(width_in, side).conv(f"expand{suffix}", inner)
 
     @cache
-    def move(inner: int, kernel: int, activation: str, splits: int, suffix: str) -> Stack:
-        moved = _depthwise(Stack(inner, side), kernel, stride, activation, suffix)
-        if not splits:
-            return moved
-        return moved.gate(_squeeze_excite(moved, rules.squeezed(inner, 1), activation, suffix))
-
-    @cache
-    def project(inner: int, width: int, suffix: str) -> Stack:
-        return Stack(inner, -(-side // stride)).conv(f"project{suffix}", width).batch_norm()
+    def rest(inner: int, kernel: int, activation: str, splits: int, width: int, expands: bool) -> Stack:
+        suffix = rules.suffix(kernel, activation, splits)
+        start = Stack(inner, side)
+        if expands:
+            start = start.batch_norm(f"expand{suffix}_norm").activation(activation)
+        moved = start.then(_moved(Stack(inner, side), kernel, stride, activation, splits, rules))
+        return moved.conv(f"project{suffix}", width).batch_norm()
 
     @cache
     def bypassed(width_in: int, width: int) -> Stack:
@@ -98,12 +95,23 @@ def block_resolver(side: int, stride: int, max_in: int, rules: BlockRules) -> Re
         if kernel == 0:
             return bypassed(width_in, width)
         inner = rules.inner(expansion, width_in, width, max_in)
-        suffix = rules.suffix(kernel, activation, splits)
-        moved = expand(width_in, inner, activation, suffix).then(move(inner, kernel, activation, splits, suffix))
-        body = moved.then(project(inner, width, suffix))
+        body = rest(inner, kernel, activation, splits, width, inner != width_in)
+        if inner != width_in:
+            body = expanded(width_in, inner, rules.suffix(kernel, activation, splits)).then(body)
         return Stack(width_in, side).residual(body) if stride == 1 and width_in == width else body
 
     return resolve
+
+
+def _moved(start: Stack, kernel: int, stride: int, activation: str, splits: int, rules: BlockRules) -> Stack:
+    """The depthwise convolution with what weighs its channels."""
+    suffix, inner = rules.suffix(kernel, activation, splits), start.out_channels
+    if splits > 1:
+        branches = [_depthwise(start, kernel, stride, activation, f"{suffix}_{r}") for r in range(1, splits + 1)]
+        gate = _attention(branches[0], splits, rules.squeezed(inner, splits), activation, suffix)
+        return start.split_attention(branches, gate)
+    moved = _depthwise(start, kernel, stride, activation, suffix)
+    return moved.gate(_squeeze_excite(moved, rules.squeezed(inner, 1), activation, suffix)) if splits else moved
 
 
 def _depthwise(start: Stack, kernel: int, stride: int, activation: str, suffix: str) -> Stack:
@@ -114,6 +122,13 @@ def _squeeze_excite(features: Stack, squeezed: int, activation: str, suffix: str
     pooled = Stack(features.out_channels, features.out_side).global_pool()
     reduced = pooled.conv(f"se_reduce{suffix}", squeezed, bias=True).activation(activation)
     return reduced.conv(f"se_expand{suffix}", features.out_channels, bias=True).activation("hard_sigmoid")
+
+
+def _attention(features: Stack, splits: int, squeezed: int, activation: str, suffix: str) -> Stack:
+    """The logits of a split attention, those of one channel side by side."""
+    pooled = Stack(features.out_channels, features.out_side).global_pool()
+    reduced = pooled.conv(f"attention_reduce{suffix}", squeezed, bias=True).activation(activation)
+    return reduced.conv(f"attention_expand{suffix}", splits * features.out_channels, bias=True)
 
 
 def bypass(start: Stack, width: int, stride: int) -> Stack:
