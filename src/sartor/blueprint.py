@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from sartor.layers import Gate, Layer, Node, Residual, Stack, walk_layers
+from sartor.layers import Gate, Layer, Node, Residual, SplitAttention, Stack, walk_layers
 from sartor.memory import BYTES_PER_ELEMENT, peak_elements
 
 if TYPE_CHECKING:
@@ -120,12 +120,18 @@ def _node_to_dict(node: Node) -> dict[str, Any]:
     if isinstance(node, Layer):
         default = {f.name: f.default for f in dataclasses.fields(Layer)}
         return {k: v for k, v in dataclasses.asdict(node).items() if v != default[k]}
+    if isinstance(node, SplitAttention):
+        branches = [[_node_to_dict(child) for child in branch] for branch in node.branches]
+        return {"split_attention": branches, "gate": [_node_to_dict(child) for child in node.gate]}
     return {type(node).__name__.lower(): [_node_to_dict(child) for child in node.body]}
 
 
 def _node_from_dict(data: dict[str, Any]) -> Node:
     if "residual" in data:
         return Residual(tuple(_node_from_dict(child) for child in data["residual"]))
+    if "split_attention" in data:
+        branches = tuple(tuple(_node_from_dict(child) for child in branch) for branch in data["split_attention"])
+        return SplitAttention(branches, tuple(_node_from_dict(child) for child in data["gate"]))
     if "gate" in data:
         return Gate(tuple(_node_from_dict(child) for child in data["gate"]))
     return Layer(**data)

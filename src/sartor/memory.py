@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING
 
-from sartor.layers import Gate, Layer, Node, Residual, walk_layers
+from sartor.layers import Gate, Layer, Node, Residual, SplitAttention, walk_layers
 
 if TYPE_CHECKING:
     from sartor.blueprint import Block
@@ -91,6 +91,10 @@ def _body_peak(body: Sequence[Node], held: int, kept: bool) -> tuple[int, bool]:
             if kept:
                 held, kept = held + node.in_elements, False
             continue
+        if isinstance(node, SplitAttention):
+            inner, entering = _attention_peak(node, held, kept)
+            peak, held, kept = max(peak, inner), held + (entering if kept else 0), False
+            continue
         entering = next(walk_layers(node.body)).in_elements
         inner, _ = _body_peak(node.body, held, True)
         # The sum is written over the body's output, the product over the gate's input.
@@ -102,9 +106,26 @@ def _body_peak(body: Sequence[Node], held: int, kept: bool) -> tuple[int, bool]:
     return peak, kept
 
 
+def _attention_peak(node: SplitAttention, held: int, kept: bool) -> tuple[int, int]:
+    """The peak of a split attention and the elements of its input, which the last branch reads last.
+
+    The branches wait side by side while they are summed and while the gate runs; the softmax over the branches writes
+    beside its input, and the products and their sum are written over the branches.
+    """
+    entering = next(walk_layers(node.branches[0])).in_elements
+    branch, logits = _out_elements(node.branches[0]), _out_elements(node.gate)
+    last = len(node.branches) - 1
+    peak = max(_body_peak(body, held + i * branch, kept or i < last)[0] for i, body in enumerate(node.branches))
+    held += len(node.branches) * branch + (entering if kept else 0)
+    gate, _ = _body_peak(node.gate, held, False)
+    return max(peak, held + branch, gate, held + 2 * logits), entering
+
+
 def _out_elements(body: Sequence[Node]) -> int:
     """Elements that a body hands on; a gate hands on its input, not the factors that its last layer makes."""
     last = body[-1]
+    if isinstance(last, SplitAttention):
+        return _out_elements(last.branches[0])
     if isinstance(last, Layer):
         return last.out_elements
     if isinstance(last, Residual):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sartor.blueprint import NORM_EPS, Block, Blueprint
 from sartor.initialisers import Initialiser, initialise
-from sartor.layers import WITH_WEIGHTS, Layer, Node, Residual
+from sartor.layers import WITH_WEIGHTS, Layer, Node, Residual, SplitAttention
 from sartor.memory import PICTURES
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -38,6 +38,19 @@ class GateModule(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return x * y
+
+
+class SplitAttentionModule(nn.Module):
+    """The sum of branches on one input, weighted per channel by a softmax over them (see :class:`SplitAttention`)."""
+
+    def __init__(self, branches: Sequence[nn.Module], gate: nn.Module) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+        self.gate = gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [branch(x) for branch in self.branches]
+        return attend(parts, self.gate(join_inputs(parts, "sum")))
 
 
 class GraphNetwork(nn.Module):
@@ -95,6 +108,9 @@ def build_body(body: Sequence[Node], dropout: float = 0.0, norm_eps: float = NOR
             modules[name] = build_layer(node, dropout, norm_eps, in_place=owns_input(body, i))
             if node.kind == "global_pool" and not _still_spatial(body, i):
                 modules["flatten"] = nn.Flatten()
+        elif isinstance(node, SplitAttention):
+            branches = [build_body(branch, dropout, norm_eps) for branch in node.branches]
+            modules[f"split_attention{i}"] = SplitAttentionModule(branches, build_body(node.gate, dropout, norm_eps))
         else:
             wrapper = ResidualModule if isinstance(node, Residual) else GateModule
             inner = build_body(node.body, dropout, norm_eps)
@@ -140,6 +156,19 @@ def join_inputs(inputs: Sequence[Tensor], join: str) -> Tensor:
     total = inputs[0]
     for other in inputs[1:]:
         total = total + other
+    return total
+
+
+def attend(parts: Sequence[Tensor], logits: Tensor) -> Tensor:
+    """The sum of ``parts`` ``[B, M, S, S]``, weighted by a softmax over them.
+
+    ``logits`` ``[B, M * R, 1, 1]`` hold the values of one channel next to each other.
+    """
+    split: Tensor = logits.unflatten(1, (-1, len(parts)))  # type: ignore[no-untyped-call]  # [B, M, R, 1, 1]
+    weights = split.softmax(2).unbind(2)  # R of [B, M, 1, 1]
+    total = parts[0] * weights[0]
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        total = total + part * weight
     return total
 
 

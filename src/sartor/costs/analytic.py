@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -104,13 +105,12 @@ def _memory_factor(
     decisive = _decisive(wiring, skippable, {*own, *waiting})
     needed = [template, *[t for t in templates if t.name in sized | decisive]]
     scope = tuple(sorted({space.index[n] for t in needed for n in t.scope}))
+    wires = cache(lambda empty: (live_tensors(wiring, index, empty), makers(wiring, empty)))
     values = []
     for choice in itertools.product(*[space.decisions[d].options for d in scope]):
         named = dict(zip([space.decisions[d].name for d in scope], choice, strict=True))
         stacks = {t.name: space.stack(t, named) for t in needed}
-        empty = {name for name in decisive if not stacks[name].body}
-        inputs, others, kept = live_tensors(wiring, index, empty)
-        maker = makers(wiring, empty)
+        (inputs, others, kept), maker = wires(frozenset(name for name in decisive if not stacks[name].body))
         size = {maker[n]: stacks[n].out_channels * stacks[n].out_side ** 2 for n in sized}
         size[PICTURES] = space.in_channels * space.image_size**2
         block = Block(template.name, inputs, stacks[template.name], template.join)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sartor.layers import Gate, Layer, Node
+from sartor.layers import Gate, Layer, Node, SplitAttention
 from sartor.report.schema import Decision, NetworkBlock
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _describe(block: Block, expansion: float | None) -> NetworkBlock:
     described["operation"] = _operation(path)
     described["kernel"] = max((layer.kernel for layer in path if layer.kind in ("conv", "pool")), default=None)
     described["expansion"] = expansion if expansion is not None and _has_depthwise(path) else _expansion(path)
-    described["gated"] = _has_gate(block.stack.body)
+    described["attention"] = _attention(block.stack.body) or (0 if _has_depthwise(path) else None)
     described["activation"] = functions[0] if functions else None
     described["macs"] = sum(layer.macs for layer in block.layers)
     return described
@@ -68,16 +68,27 @@ def _chosen_expansion(scope: Sequence[str], values: Mapping[str, Any]) -> float 
 
 
 def _path(body: Sequence[Node]) -> Iterator[Layer]:
-    """The layers that the features pass through, without those that only weigh them."""
+    """The layers that the features pass through, of parallel branches the first; not those that only weigh them."""
     for node in body:
         if isinstance(node, Layer):
             yield node
+        elif isinstance(node, SplitAttention):
+            yield from _path(node.branches[0])
         elif not isinstance(node, Gate):
             yield from _path(node.body)
 
 
-def _has_gate(body: Sequence[Node]) -> bool:
-    return any(not isinstance(node, Layer) and (isinstance(node, Gate) or _has_gate(node.body)) for node in body)
+def _attention(body: Sequence[Node]) -> int:
+    """1 for a squeeze-excite, the number of branches for a split attention, 0 for neither."""
+    found = 0
+    for node in body:
+        if isinstance(node, SplitAttention):
+            found = max(found, len(node.branches))
+        elif isinstance(node, Gate):
+            found = max(found, 1)
+        elif not isinstance(node, Layer):
+            found = max(found, _attention(node.body))
+    return found
 
 
 def _has_depthwise(path: Sequence[Layer]) -> bool:

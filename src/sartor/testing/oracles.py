@@ -9,7 +9,7 @@ from typing import Any
 from torch.utils.flop_counter import FlopCounterMode
 
 from sartor.blueprint import Blueprint
-from sartor.layers import Gate, Layer, Node
+from sartor.layers import Gate, Layer, Node, SplitAttention
 from sartor.memory import PICTURES
 from sartor.network import exit_names
 
@@ -75,6 +75,8 @@ def _write(prefix: str, body: Sequence[Node], current: str, steps: list[_Step], 
         if isinstance(node, Layer):
             overwrites = node.kind in ("batch_norm", "activation", "dropout")
             step = _Step(name, (current,), node.out_channels * node.out_side**2, (current,) if overwrites else ())
+        elif isinstance(node, SplitAttention):
+            step = _write_attention(name, node, current, steps, sizes)
         else:
             inner = _write(name, node.body, current, steps, sizes)
             name = f"{name}/{'product' if isinstance(node, Gate) else 'sum'}"
@@ -83,3 +85,30 @@ def _write(prefix: str, body: Sequence[Node], current: str, steps: list[_Step], 
         sizes[name] = step.elements
         current = name
     return current
+
+
+def _write_attention(
+    prefix: str, node: SplitAttention, current: str, steps: list[_Step], sizes: dict[str, int]
+) -> _Step:
+    """Appends the operations of a split attention but for the last addition, which it returns."""
+
+    def write(name: str, reads: tuple[str, ...], elements: int, *, elementwise: bool = True) -> str:
+        steps.append(_Step(f"{prefix}/{name}", reads, elements, reads if elementwise else ()))
+        sizes[steps[-1].name] = elements
+        return steps[-1].name
+
+    parts = [_write(f"{prefix}/{r}", branch, current, steps, sizes) for r, branch in enumerate(node.branches)]
+    elements = sizes[parts[0]]
+    total = parts[0]
+    for r, part in enumerate(parts[1:]):
+        total = write(f"sum{r}", (total, part), elements)
+    logits = _write(f"{prefix}/gate", node.gate, total, steps, sizes)
+    softmax = write("softmax", (logits,), sizes[logits], elementwise=False)
+    products = []
+    for r, part in enumerate(parts):
+        weight = write(f"weight{r}", (softmax,), sizes[logits] // len(parts), elementwise=False)
+        products.append(write(f"product{r}", (part, weight), elements))
+    total = products[0]
+    for r, product in enumerate(products[1:-1]):
+        total = write(f"total{r}", (total, product), elements)
+    return _Step(f"{prefix}/total", (total, products[-1]), elements, (total, products[-1]))
