@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import policy_samples
 import pytest
 import report_samples as samples
 
@@ -15,11 +17,15 @@ from sartor import report
 from sartor.errors import RequestError
 from sartor.platforms import ChineseRestaurantProcess
 from sartor.report import theme
+from sartor.report.beliefs import MAX_SNAPSHOTS
+from sartor.report.charts import FIGURES
+from sartor.report.charts.policy import _edges
 
 pytest.importorskip("altair")
 pytest.importorskip("vl_convert")
 pytest.importorskip("jinja2")
 
+POLICY_FIGURES = ("networks", "search", "policy", "policy_end")
 LOADING = {"src", "href", "srcset", "data", "poster", "action", "xlink:href", "background"}
 
 
@@ -58,6 +64,21 @@ def seven() -> report.ReportData:
 
 
 @pytest.fixture(scope="module")
+def policy() -> report.ReportData:
+    """A policy-based search of three platforms over 86 decisions, with everything that either method logs."""
+    metrics = policy_samples.policy_metrics("mobilenetv3_like", method="fpnas")
+    return report.build(policy_samples.policy_result("mobilenetv3_like"), metrics)
+
+
+@pytest.fixture(scope="module")
+def policy_page(policy: report.ReportData, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Its page."""
+    path = tmp_path_factory.mktemp("policy") / "report.html"
+    report.write_html(policy, path)
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
 def page(seven: report.ReportData, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Its page."""
     path = tmp_path_factory.mktemp("report") / "report.html"
@@ -85,7 +106,7 @@ def test_page_carries_its_data(page: str, seven: report.ReportData) -> None:
     scripts = Page(page).scripts
     assert json.loads(scripts["result"]) == json.loads(json.dumps(seven.result))
     drawing = json.loads(scripts["drawing"])
-    assert list(drawing["figures"]) == report.figures
+    assert list(drawing["figures"]) == [name for name in report.figures if name not in POLICY_FIGURES]
     labels = [view["labels"] for view in drawing["figures"]["accuracy_cost"]["views"]]
     assert labels[0] == ["Test accuracy", "MACs"]
     assert ["Validation accuracy", "peak memory"] in labels
@@ -133,10 +154,12 @@ def test_paths_that_lead_away_are_not_links(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", report.figures)
-def test_every_figure_is_a_picture(seven: report.ReportData, name: str, tmp_path: Path) -> None:
+def test_every_figure_is_a_picture(
+    seven: report.ReportData, policy: report.ReportData, name: str, tmp_path: Path
+) -> None:
     """Each figure renders to a PNG of a sensible size without a browser."""
     path = tmp_path / f"{name}.png"
-    report.write_png(seven, name, path, scale=1)
+    report.write_png(policy if name in POLICY_FIGURES else seven, name, path, scale=1)
     head = path.read_bytes()[:24]
     assert head[:8] == b"\x89PNG\r\n\x1a\n"
     width, height = (int.from_bytes(head[k : k + 4], "big") for k in (16, 20))
@@ -151,6 +174,77 @@ def test_figures_without_content_are_refused(tmp_path: Path, seven: report.Repor
     with pytest.raises(RequestError, match="nothing to draw in the figure 'training'"):
         report.write_png(report.build(samples.cell_result(), []), "training", tmp_path / "x.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_policy_page_is_small(policy_page: str) -> None:
+    """Three platforms, 86 decisions and 41 snapshots of 306 probabilities each fit into 1.35 megabytes."""
+    assert len(policy_page.encode()) < 1_350_000
+
+
+def test_policy_page_tells_how_it_was_decided(policy_page: str, policy: report.ReportData) -> None:
+    """The section stands with its table, both answers and every figure; the long table of choices gives way."""
+    parsed = Page(policy_page)
+    figures = json.loads(parsed.scripts["drawing"])["figures"]
+    assert "How the search decided" in parsed.text
+    assert set(POLICY_FIGURES) < set(figures)
+    assert "choices" not in figures and "channels" not in figures
+    for choice in policy.own[0].choices:
+        assert choice.decision in parsed.text
+    assert f"{len(policy.own[0].choices)} of 86 decisions differ" in parsed.text
+    row = policy.search_rows[0]
+    assert f"{row.settled} of {row.decisions}" in parsed.text
+    assert parsed.text.index("the policy's entropy fell only") < parsed.text.index("Accuracy against cost")
+
+
+def test_short_lists_keep_their_table_of_choices() -> None:
+    """Beside the blocks of a small space its choices stay."""
+    result = policy_samples.policy_result(platforms=1)
+    few = [d for d in result["space"]["decisions"] if "kernel" in d["name"]]
+    result["space"]["decisions"] = few
+    data = report.build(result, [])
+    assert data.networks.cells
+    figure = FIGURES["choices"](data)
+    assert figure is not None
+    assert len(figure.rows["choices"]) == len(few)
+
+
+def test_other_runs_do_not_speak_of_policies(page: str) -> None:
+    """A method without a policy has no section about one."""
+    assert "How the search decided" not in page
+    assert 'data-figure="policy"' not in page
+
+
+def test_pictures_of_a_view(policy: report.ReportData, tmp_path: Path) -> None:
+    """A figure with several views is drawn in the one asked for; an unknown one is refused with those there are."""
+    first, other = tmp_path / "first.png", tmp_path / "other.png"
+    report.write_png(policy, "policy_end", first, scale=1)
+    report.write_png(policy, "policy_end", other, scale=1, view=("tablet", "all decisions"))
+    heights = [int.from_bytes(path.read_bytes()[20:24], "big") for path in (first, other)]
+    assert heights[1] > heights[0] + 100
+    with pytest.raises(RequestError, match="'policy_end' has no view 'fridge': it has watch, decisions that matter; "):
+        report.write_png(policy, "policy_end", tmp_path / "x.png", view=("fridge",))
+
+
+def test_histories_end_with_the_search(policy: report.ReportData) -> None:
+    """Columns of the heat map meet half-way between snapshots and fill the search from 0 to 100 percent."""
+    assert _edges([0.0, 0.5, 1.0]) == [0.0, 25.0, 75.0, 100.0]
+    figure = FIGURES["policy"](policy)
+    assert figure is not None
+    row = figure.rows["beliefs"][0]
+    assert len(row["chance"]) == len(row["lead"]) == len(row["leader"]) == MAX_SNAPSHOTS
+
+
+def test_bars_begin_with_the_answer(policy: report.ReportData) -> None:
+    """The option returned comes first, marked where another one was more probable; shares join without gaps."""
+    figure = FIGURES["policy_end"](policy)
+    assert figure is not None
+    phone = [row for row in figure.rows["final"] if row["platform"] == "phone"]
+    firsts = {row["decision"]: row for row in phone if row["start"] == 0}
+    assert len(firsts) == 86
+    differing = {choice.decision for choice in policy.own[0].choices}
+    assert {name for name, row in firsts.items() if row["role"] == "unlikely" and row["used"]} == differing
+    for before, after in itertools.pairwise(phone):
+        assert after["start"] in (0, before["end"]) or after["start"] > before["end"] > 99
 
 
 def test_process_picture(tmp_path: Path) -> None:
@@ -170,7 +264,13 @@ def test_colours_have_contrast(colours: dict[str, str]) -> None:
     """Text reads on its ground (4.5 to 1), marks stand out from theirs (3 to 1), in both themes."""
     for ink, ground in [("text", "page"), ("text", "card"), ("muted", "card"), ("muted", "page"), ("bad", "card")]:
         assert _contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
-    for ink, ground in [("warn", "warn_ground"), ("accent", "card"), ("on_low", "low"), ("on_high", "high")]:
+    for ink, ground in [
+        ("warn", "warn_ground"),
+        ("accent", "card"),
+        ("on_low", "low"),
+        ("on_high", "high"),
+        ("on_high", "other"),
+    ]:
         assert _contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
     for token in theme.SERIES:
         assert _contrast(colours[token[1:]], colours["card"]) >= 3, token

@@ -8,8 +8,11 @@ from typing import Any
 
 from sartor.errors import RequestError
 from sartor.report import words
+from sartor.report.beliefs import Beliefs, beliefs, thinned
 from sartor.report.curves import CurvePoint, curves
 from sartor.report.decisions import Choice, Shared, Width, choices, shared, widths
+from sartor.report.network import Networks, networks
+from sartor.report.own import OwnAnswer, own_answers
 from sartor.report.rows import (
     SPLITS,
     PlatformRow,
@@ -20,6 +23,7 @@ from sartor.report.rows import (
     uniform_baseline,
 )
 from sartor.report.schema import FORMAT_VERSION, AnyMetric, AnyResult
+from sartor.report.search import SearchCurves, SearchRow, search_curves, search_rows
 
 # A page of a megabyte has room for this many random architectures.
 MAX_CLOUD = 800
@@ -53,6 +57,11 @@ class ReportData:
     choices: tuple[Choice, ...]
     all_widths: bool  # every decision is a width
     shared: tuple[Shared, ...]
+    networks: Networks
+    search: SearchCurves
+    search_rows: tuple[SearchRow, ...]
+    beliefs: Beliefs
+    own: tuple[OwnAnswer, ...]
     curves: tuple[CurvePoint, ...]
     facts: tuple[tuple[str, str], ...]
     notes: dict[str, tuple[str, ...]]  # section -> sentences about what is absent or should be known
@@ -67,6 +76,12 @@ class ReportData:
         present = dict.fromkeys(cost for row in self.platforms for cost in row.costs)
         first = [cost for cost in ("macs", "params", "peak_memory_bytes", "latency_ms") if cost in present]
         return (*first, *(cost for cost in present if cost not in first))
+
+    @property
+    def predicted_on(self) -> str | None:
+        """The device that the latencies are predicted for, where it is one."""
+        devices = {row.device for row in self.platforms if row.predicted_ms is not None and row.device}
+        return devices.pop() if len(devices) == 1 else None
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -89,19 +104,33 @@ def build(result: AnyResult, metrics: Iterable[AnyMetric]) -> ReportData:
     clean["cloud"] = cloud
     kinds = {decision.get("kind") for decision in (clean.get("space") or {}).get("decisions") or []}
     points = _points(clean, systems[0].name, cloud)
-    lines = curves(metrics)
+    log = list(metrics)
+    lines = curves(log)
+    found = networks(clean, systems[0].name)
+    search = search_curves(log, [platform["name"] for platform in clean["platforms"]])
+    believed = beliefs(clean)
+    own = own_answers(clean, believed)
+    platforms = platform_rows(clean, systems[0], against)
+    # Every snapshot is in the run's own result.json; the page draws what beliefs made of them.
+    clean["policy"] = {name: thinned(trace, 2) for name, trace in (clean.get("policy") or {}).items()}
     return ReportData(
         title=clean["name"],
         subtitle=_subtitle(clean),
         method=systems[0].name,
-        platforms=platform_rows(clean, systems[0], against),
+        platforms=platforms,
         systems=systems,
         against=against.name if against else None,
         points=points,
-        widths=widths(clean, drawn),
+        # Where there is a table of blocks, widths are expansions too, and channels stand in the table.
+        widths=() if found.cells else widths(clean, drawn),
         choices=choices(clean),
         all_widths=kinds == {"width"},
-        shared=shared(clean, systems[0], against),
+        shared=shared(clean, systems[0], against, found.same),
+        networks=found,
+        search=search,
+        search_rows=search_rows(clean["method"], search, believed, platforms, own),
+        beliefs=believed,
+        own=own,
         curves=lines,
         facts=_facts(clean),
         notes=_notes(clean, systems, against, lines, len(result.get("cloud") or [])),
@@ -165,10 +194,11 @@ def _facts(result: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     classes = data.get("classes")
     if classes:
         found.append(("Classes", str(len(classes) if isinstance(classes, list) else classes)))
-    if data.get("image_size"):
-        side = data["image_size"]
-        sides = side if isinstance(side, list) else [side, side]
-        found.append(("Picture size", " \N{MULTIPLICATION SIGN} ".join(map(str, sides))))
+    sizes = {"Picture size": data.get("image_size"), "Shipped for": data.get("deploy_image_size")}
+    for name, side in sizes.items():
+        if side and (name == "Picture size" or side != sizes["Picture size"]):
+            sides = side if isinstance(side, list) else [side, side]
+            found.append((name, " \N{MULTIPLICATION SIGN} ".join(map(str, sides))))
     for name, count in (data.get("counts") or {}).items():
         if count is not None:
             found.append((f"Pictures: {name}", f"{count:,}"))

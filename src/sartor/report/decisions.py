@@ -37,7 +37,10 @@ class Width:
 
 @dataclass(frozen=True)
 class Shared:
-    """How many decisions two neighbouring platforms have in common, in our result and in the baseline."""
+    """How many decisions two neighbouring platforms have in common, in our result and in the baseline.
+
+    ``unit`` says what is counted where that is not one decision per layer.
+    """
 
     first: str
     second: str
@@ -45,33 +48,34 @@ class Shared:
     total: int
     baseline: str | None = None
     baseline_equal: int | None = None
+    unit: str = "layers"
 
     def __str__(self) -> str:
-        text = f"{self.first} and {self.second}: {self.equal} of {self.total} layers equal"
+        text = f"{self.first} and {self.second}: {self.equal} of {self.total} {self.unit} equal"
         return text if self.baseline_equal is None else f"{text} ({self.baseline}: {self.baseline_equal})"
 
 
 def choices(result: Mapping[str, Any]) -> tuple[Choice, ...]:
     """Every decision of every platform: decisions in network order, platforms from cheap to dear."""
-    platforms = _by_cost(result)
+    platforms = by_cost(result)
     found: list[Choice] = []
-    for index, decision in enumerate(_decisions(result), start=1):
+    for index, decision in enumerate(decisions_of(result), start=1):
         name = decision["name"]
-        keys = [_key(platform["architecture"].get(name)) for platform in platforms]
+        keys = [key_of(platform["architecture"].get(name)) for platform in platforms]
         ranks = _ranks(decision.get("options") or [])
         for k, platform in enumerate(platforms):
             same = k + 1 < len(platforms) and keys[k] == keys[k + 1]
             value = platform["architecture"].get(name)
-            found.append(Choice(name, index, platform["name"], _shown(value), ranks.get(keys[k]), same))
+            found.append(Choice(name, index, platform["name"], shown(value), ranks.get(keys[k]), same))
     return tuple(found)
 
 
 def widths(result: Mapping[str, Any], systems: Sequence[SystemRow]) -> tuple[Width, ...]:
     """Channels per searched layer, for the given systems and the platforms of the result."""
-    names = [decision["name"] for decision in _decisions(result) if decision.get("kind") == "width"]
+    names = [decision["name"] for decision in decisions_of(result) if decision.get("kind") == "width"]
     found: list[Width] = []
     for system in systems:
-        for platform in (p["name"] for p in _by_cost(result)):
+        for platform in (p["name"] for p in by_cost(result)):
             architecture = system.architectures.get(platform, {})
             for layer, name in enumerate(names, start=1):
                 if isinstance(architecture.get(name), int | float):
@@ -79,10 +83,22 @@ def widths(result: Mapping[str, Any], systems: Sequence[SystemRow]) -> tuple[Wid
     return tuple(found)
 
 
-def shared(result: Mapping[str, Any], ours: SystemRow, against: SystemRow | None) -> tuple[Shared, ...]:
-    """Equal decisions of neighbouring platforms (section 4.3 of the slimmable paper: 8 of 14 layers)."""
-    names = [decision["name"] for decision in _decisions(result)]
-    platforms = [platform["name"] for platform in _by_cost(result)]
+def shared(
+    result: Mapping[str, Any],
+    ours: SystemRow,
+    against: SystemRow | None,
+    blocks: Mapping[tuple[str, str], tuple[int, int]] | None = None,
+) -> tuple[Shared, ...]:
+    """Equal decisions of neighbouring platforms (section 4.3 of the slimmable paper: 8 of 14 layers).
+
+    Where ``blocks`` says how many blocks two platforms have in common, those are counted: decisions of skipped
+    layers would otherwise count as equal or not by chance.
+    """
+    if blocks:
+        neighbours = itertools.pairwise(p["name"] for p in by_cost(result))
+        return tuple(Shared(*pair, *blocks[pair], unit="blocks") for pair in neighbours if pair in blocks)
+    names = [decision["name"] for decision in decisions_of(result)]
+    platforms = [platform["name"] for platform in by_cost(result)]
     found: list[Shared] = []
     for first, second in itertools.pairwise(platforms):
         equal = _equal(ours, first, second, names)
@@ -98,15 +114,15 @@ def _equal(system: SystemRow, first: str, second: str, names: Sequence[str]) -> 
     a, b = system.architectures.get(first), system.architectures.get(second)
     if a is None or b is None:
         return None
-    return sum(name in a and name in b and _key(a[name]) == _key(b[name]) for name in names)
+    return sum(name in a and name in b and key_of(a[name]) == key_of(b[name]) for name in names)
 
 
-def _by_cost(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def by_cost(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The platforms from cheap to dear, so that neighbours are neighbours in cost whatever the order asked."""
     return sorted(result["platforms"], key=lambda p: (p.get("costs") or {}).get("macs") or p.get("params") or 0)
 
 
-def _decisions(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def decisions_of(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The decisions of the space, or, where the result does not list them, those of the first platform."""
     listed = (result.get("space") or {}).get("decisions")
     if listed:
@@ -114,21 +130,21 @@ def _decisions(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [{"name": name, "kind": "op"} for name in result["platforms"][0]["architecture"]]
 
 
-def _key(value: Any) -> str:
+def key_of(value: Any) -> str:
     """Equal for equal values; JSON turns tuples into lists, and lists cannot be keys."""
     return json.dumps(value, sort_keys=True)
 
 
 def _ranks(options: Sequence[Any]) -> dict[str, float]:
     last = max(len(options) - 1, 1)
-    return {_key(option): index / last for index, option in enumerate(options)}
+    return {key_of(option): index / last for index, option in enumerate(options)}
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return "\N{MULTIPLICATION SIGN}".join(_shown(item) for item in value)
+        return "\N{MULTIPLICATION SIGN}".join(shown(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(words.finite(value))

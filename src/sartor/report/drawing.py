@@ -12,6 +12,7 @@ from urllib.parse import quote
 from sartor.errors import RequestError
 from sartor.optional import require
 from sartor.report import theme, words
+from sartor.report.beliefs import SETTLED
 from sartor.report.charts import FIGURES
 from sartor.report.charts.crp import CrpShares
 from sartor.report.charts.crp import draw as draw_crp
@@ -39,6 +40,7 @@ def write_html(data: ReportData, path: Path) -> None:
         data=data,
         words=words,
         figures=drawn,
+        settled=SETTLED,
         themes={"light": theme.LIGHT, "dark": theme.DARK},
         font=theme.FONT,
         style=_template("page.css"),
@@ -50,18 +52,26 @@ def write_html(data: ReportData, path: Path) -> None:
     path.write_text(page, encoding="utf-8")
 
 
-def write_png(data: ReportData, figure_name: str, path: Path, scale: float = 2.0) -> None:
+def write_png(
+    data: ReportData, figure_name: str, path: Path, scale: float = 2.0, view: Sequence[str] | None = None
+) -> None:
     """Writes one figure as a picture, on white.
 
+    Args:
+        view: one label per dimension of the figure, such as the platform (default: the view that the page shows first).
+
     Raises:
-        RequestError: for an unknown figure, or one that this run has nothing to draw in.
+        RequestError: for an unknown figure or view, or one that this run has nothing to draw in.
     """
     if figure_name not in FIGURES:
         raise RequestError(f"unknown figure {figure_name!r}: known are {', '.join(FIGURES)}")
     figure = FIGURES[figure_name](data)
     if figure is None:
         raise RequestError(f"this run has nothing to draw in the figure {figure_name!r}")
-    path.write_bytes(_png(figure, scale))
+    if view is not None and tuple(view) not in figure.views:
+        known = "; ".join(", ".join(labels) for labels in figure.views)
+        raise RequestError(f"figure {figure_name!r} has no view {', '.join(view)!r}: it has {known}")
+    path.write_bytes(_png(figure, scale, view=view))
 
 
 def write_crp_png(shares: CrpShares, path: Path, scale: float = 2.0) -> None:
@@ -70,9 +80,11 @@ def write_crp_png(shares: CrpShares, path: Path, scale: float = 2.0) -> None:
     path.write_bytes(_png(figure, scale, figure.caption))
 
 
-def _png(figure: Figure, scale: float, subtitle: Sequence[str] = ()) -> bytes:
-    title = {"text": figure.title, **({"subtitle": list(subtitle)} if subtitle else {})}
-    spec = {**figure.spec(), "title": title, "padding": 16}
+def _png(figure: Figure, scale: float, subtitle: Sequence[str] = (), view: Sequence[str] | None = None) -> bytes:
+    labels = next(iter(figure.views)) if view is None else tuple(view)
+    lines = [*subtitle, *([", ".join(labels), *figure.caption[:1]] if figure.names_view else [])]
+    title = {"text": figure.title, **({"subtitle": lines} if lines else {})}
+    spec = {**figure.spec(labels), "title": title, "padding": 16}
     if figure.kind == "single":
         spec["width"] = 680
     spec["config"] = {**theme.CONFIG, "background": "@card", "font": "Liberation Sans, Arial, sans-serif"}

@@ -14,12 +14,16 @@ SPLITS = {"test": "test_accuracy", "validation": "val_accuracy"}
 
 @dataclass(frozen=True)
 class BudgetUse:
-    """How much of one budget is used. ``share`` is a fraction; None where the cost was not measured."""
+    """How much of one budget is used. ``share`` is a fraction; None where the cost was not measured.
+
+    ``device``: what a latency was predicted for or measured on, where that has a name.
+    """
 
     cost: str
     budget: float
     used: float | None
     measured: bool = False
+    device: str | None = None
 
     @property
     def share(self) -> float | None:
@@ -31,8 +35,14 @@ class BudgetUse:
         """Whether the cost is above the budget."""
         return self.used is not None and self.used > self.budget
 
+    @property
+    def origin(self) -> str:
+        """Where the cost comes from: empty for what is counted exactly."""
+        how = "measured" if self.measured else "predicted" if self.device else ""
+        return f"{how} {'on' if self.measured else 'for'} {self.device}" if self.device else how
+
     def __str__(self) -> str:
-        label = words.cost_label(self.cost) + (" (measured)" if self.measured else "")
+        label = words.cost_label(self.cost) + (f" ({self.origin})" if self.origin else "")
         amount = words.quantity(self.cost, self.used)
         return f"{amount} {label} of the {words.quantity(self.cost, self.budget)} allowed"
 
@@ -47,13 +57,18 @@ class PlatformRow:
     costs: dict[str, float]
     accuracies: dict[str, float | None]  # by split
     exit: int | None
-    latency_ms: float | None
+    latency_ms: float | None  # measured
     latency_spread_ms: float | None
+    latency_device: str | None  # where it was measured
+    predicted_ms: float | None  # by the model or table of ``device``
+    device: str | None
     weights: str | None
     onnx: str | None
     onnx_bytes: int | None
     export_check: str
     answer: str
+    notes: tuple[str, ...]  # what the method has to say about its answer, in sentences
+    deployed: str | None  # how it does at the size it is shipped for, in a sentence
 
     @property
     def missed(self) -> bool:
@@ -91,11 +106,16 @@ def _platform_row(platform: Mapping[str, Any], total: float, ours: SystemRow, ag
         exit=platform.get("exit"),
         latency_ms=platform.get("latency_ms"),
         latency_spread_ms=platform.get("latency_spread_ms"),
+        latency_device=platform.get("latency_device"),
+        predicted_ms=(platform.get("costs") or {}).get("latency_ms"),
+        device=platform.get("device"),
         weights=platform.get("weights"),
         onnx=platform.get("onnx"),
         onnx_bytes=platform.get("onnx_bytes"),
         export_check=_export_check(platform),
-        answer=_answer(name, uses, accuracies, platform.get("latency_ms"), against),
+        answer=_answer(name, uses, accuracies, _latency(platform), against),
+        notes=tuple(words.sentence(note) for note in platform.get("notes") or []),
+        deployed=_deployed(name, platform.get("deployed") or {}),
     )
 
 
@@ -146,11 +166,12 @@ def budget_uses(platform: Mapping[str, Any]) -> tuple[BudgetUse, ...]:
     for cost, budget in (platform.get("budgets") or {}).items():
         same_device = platform.get("device") == platform.get("latency_device")
         measured = platform.get("latency_ms") if cost == "latency_ms" and same_device else None
+        device = platform.get("device") if cost == "latency_ms" else None
         declared = costs.get(cost, platform.get("params") if cost == "params" else None)
         if declared is not None or measured is None:
-            uses.append(BudgetUse(cost, budget, declared))
+            uses.append(BudgetUse(cost, budget, declared, device=device))
         if measured is not None:
-            uses.append(BudgetUse(cost, budget, measured, measured=True))
+            uses.append(BudgetUse(cost, budget, measured, measured=True, device=device))
     return tuple(uses)
 
 
@@ -169,7 +190,7 @@ def _answer(
     name: str,
     uses: Sequence[BudgetUse],
     accuracies: Mapping[str, float | None],
-    latency_ms: float | None,
+    latency: str | None,
     against: SystemRow | None,
 ) -> str:
     """The outcome for one platform in one sentence."""
@@ -185,9 +206,35 @@ def _answer(
             text += f" ({words.points(accuracy - other)} points against {against.name})"
     else:
         text += "; its accuracy was not measured"
-    if latency_ms is not None and not any(use.measured for use in uses):
-        text += f", at {words.quantity('latency_ms', latency_ms)} per picture"
+    if latency is not None and not any(use.measured for use in uses):
+        text += latency
     return text + "."
+
+
+def _latency(platform: Mapping[str, Any]) -> str | None:
+    """The measured latency and where; beside a prediction it says that it is measured."""
+    value, where = platform.get("latency_ms"), platform.get("latency_device")
+    if value is None:
+        return None
+    predicted = (platform.get("costs") or {}).get("latency_ms") is not None
+    text = f", {'measured ' if predicted else ''}at {words.quantity('latency_ms', value)} per picture"
+    return text + (f" on {where}" if where else "")
+
+
+def _deployed(name: str, deployed: Mapping[str, Any]) -> str | None:
+    """What changes with the size of the pictures."""
+    if not deployed.get("image_size"):
+        return None
+    size, trained = deployed["image_size"], deployed.get("training_image_size")
+    how = f" ({deployed['pictures']} from {trained})" if deployed.get("pictures") and trained else ""
+    text = f"{name} is shipped for pictures of side {size}{how}"
+    there, before = deployed.get("test_accuracy"), deployed.get("test_accuracy_at_training_size")
+    if there is None:
+        return f"{text}; its accuracy there was not measured."
+    text += (
+        f": {words.percent(there)} of {deployed.get('test_pictures', 0):,} test pictures are classified correctly there"
+    )
+    return f"{text}." if before is None else f"{text}, {words.percent(before)} at the size of training."
 
 
 def _use_in_words(use: BudgetUse) -> str:

@@ -40,6 +40,7 @@ class Data(TypedDict, total=False):
     source: str
     classes: int | list[str]
     image_size: int | list[int]
+    deploy_image_size: int  # what the networks are shipped for; costs and tables of blocks are for it
     counts: dict[str, int]
     normalisation: Any
 
@@ -47,7 +48,7 @@ class Data(TypedDict, total=False):
 class _NetworkBlockOptional(TypedDict, total=False):
     kernel: int | None
     expansion: float | None  # as chosen, else the inner width over that of the input
-    gated: bool  # whether it has a squeeze-excite
+    attention: int | None  # 0 none, 1 squeeze-excite, R a split attention over R branches; None: no depthwise layer
     activation: str | None
     macs: int
 
@@ -59,6 +60,17 @@ class NetworkBlock(_NetworkBlockOptional):
     operation: str | None  # "conv", "separable", "bottleneck", "linear", "pool", "global_pool" or "other"
     channels: int  # of the output
     side: int  # of the output
+
+
+class Deployed(TypedDict, total=False):
+    """A network shipped for another size of pictures than it was trained at; accuracies in percent."""
+
+    image_size: int
+    training_image_size: int
+    pictures: str  # how they came to the new size: "enlarged", "reduced" or "decoded"
+    test_pictures: int  # how many judged both accuracies
+    test_accuracy: float | None
+    test_accuracy_at_training_size: float | None
 
 
 class _OwnOptional(TypedDict, total=False):
@@ -77,6 +89,7 @@ class _PlatformOptional(TypedDict, total=False):
     device: str | None  # of the latency budget; ``costs["latency_ms"]`` is predicted for it
     network: list[NetworkBlock]
     own: Own | None
+    deployed: Deployed | None
     notes: list[str]  # what the method has to say about this answer
     params: int
     exit: int | None
@@ -207,7 +220,7 @@ class _MetricOptional(TypedDict, total=False):
     entropy_nats: float  # of the policy
     quality: float  # share of the pictures that the sampled architectures classify correctly
     reward: float  # of the sampled architectures
-    cost_ratio: float  # their cost over the platform's target
+    cost_ratio: float  # their cost over the target: TuNAS's first summed budget, else the budget most used
     policy_rate: float  # learning rate of the policy; 0 while only the shared weights learn
     samples_per_step: float  # K
     mode_accuracy: float  # percent; the most probable architecture with recalibrated batch norms

@@ -31,6 +31,7 @@ LIGHT = {
     "series6": "#3a8fc4",
     "low": "#e8f1f8",
     "high": "#08457a",
+    "other": "#bd5200",
     "on_low": "#17202a",
     "on_high": "#ffffff",
 }
@@ -54,6 +55,7 @@ DARK = {
     "series6": "#9fb6ff",
     "low": "#1f2b36",
     "high": "#8fcbf4",
+    "other": "#ff9a52",
     "on_low": "#e8ecf0",
     "on_high": "#0c1a26",
 }

@@ -58,6 +58,13 @@ def percent(value: float | None, digits: int = 2) -> str:
     return MISSING if value is None else f"{value:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
+def about(count: float) -> str:
+    """A rough count: one digit below ten, then whole numbers, two digits and a power of ten from a million on."""
+    if count >= 1e6:
+        return scientific(count)
+    return f"{count:.1f}" if count < 10 else f"{float(f'{count:.2g}'):,.0f}"
+
+
 def points(difference: float) -> str:
     """A difference of two accuracies, signed, in percentage points."""
     return f"{difference:+.2f}".replace("-", "\N{MINUS SIGN}")
@@ -111,10 +118,16 @@ def listed(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else ""
 
 
+def sentence(text: str) -> str:
+    """The text with a capital and a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
 def finite(value: Any) -> Any:
     """The value with every NaN and infinity, at any depth, replaced by None (JSON has no word for them)."""
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        # A plain one: what numpy prints is no number in a chart's expression.
+        return float(value) if math.isfinite(value) else None
     if isinstance(value, dict):
         return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sartor.report.charts import accuracy, channels, systems, training
+from sartor.report.charts import accuracy, channels, network, policy, search, systems, training
 from sartor.report.charts.frame import Figure
 from sartor.report.data import ReportData
 
 FIGURES: dict[str, Callable[[ReportData], Figure | None]] = {
     "accuracy_cost": accuracy.draw,
     "channels": channels.draw_channels,
+    "networks": network.draw,
     "choices": channels.draw_choices,
+    "search": search.draw,
+    "policy": policy.draw_history,
+    "policy_end": policy.draw_end,
     "weighted_accuracy": systems.draw,
     "training": training.draw,
 }

@@ -20,7 +20,7 @@ def draw(data: ReportData) -> Figure | None:
     """One view per measured quantity and cost; None where no platform was judged at all."""
     views: dict[tuple[str, ...], dict[str, Any]] = {}
     for quantity in _quantities(data):
-        for cost in data.costs:
+        for cost in _budgeted_first(data):
             if any(_value(p, quantity) is not None and cost in p.costs for p in data.points):
                 views[_quantity_label(quantity), words.cost_label(cost)] = _view(data, quantity, cost)
     if not views:
@@ -30,6 +30,12 @@ def draw(data: ReportData) -> Figure | None:
     caption = ["Dashed vertical lines are budgets.", *data.notes["accuracy"], *([clipped] if cloud else [])]
     rows = {"points": _rows(data), "budgets": _budgets(data)}
     return Figure("accuracy_cost", "Accuracy against cost", rows, views, ("Show", "Against"), caption=caption)
+
+
+def _budgeted_first(data: ReportData) -> list[str]:
+    """The costs, from the one that was asked for."""
+    asked = [use.cost for row in data.platforms for use in row.uses][:1]
+    return [*(cost for cost in asked if cost in data.costs), *(cost for cost in data.costs if cost not in asked)]
 
 
 def _quantities(data: ReportData) -> list[str]:
@@ -73,9 +79,10 @@ def _scaled(cost: str, value: float | None) -> float | None:
     return value / 1024 if cost == "peak_memory_bytes" and value is not None else value
 
 
-def _title(cost: str) -> str:
+def _title(data: ReportData, cost: str) -> str:
     units = {"macs": "multiply-adds per picture", "peak_memory_bytes": "KiB", "latency_ms": "ms per picture"}
-    label = words.heading(cost)
+    device = data.predicted_on if cost == "latency_ms" else None
+    label = words.heading(cost) + (f" predicted for {device}" if device else "")
     return f"{label} ({units[cost]})" if cost in units else label
 
 
@@ -106,7 +113,9 @@ def _x(data: ReportData, cost: str, field: str) -> Any:
     kind, domain = _x_range(data, cost)
     count = cost in KINDS and KINDS[cost].noun == "count"
     axis = alt.Axis(tickCount=6, **({"format": "~s"} if count else {}))
-    return alt.X(f"{field}:Q", title=_title(cost), scale=alt.Scale(type=kind, domain=domain, nice=False), axis=axis)
+    return alt.X(
+        f"{field}:Q", title=_title(data, cost), scale=alt.Scale(type=kind, domain=domain, nice=False), axis=axis
+    )
 
 
 def _tooltips(data: ReportData, quantity: str, title: str, named: bool) -> list[Any]:
@@ -167,7 +176,7 @@ def _names(base: Any) -> Any:
 def _budget_lines(data: ReportData, cost: str) -> Any:
     alt = altair()
     lines = alt.Chart(alt.NamedData("budgets")).transform_filter(alt.datum.cost == cost)
-    tips = [alt.Tooltip("name:N", title="Budget of"), alt.Tooltip("budget:Q", title=_title(cost), format=",.6~g")]
+    tips = [alt.Tooltip("name:N", title="Budget of"), alt.Tooltip("budget:Q", title=_title(data, cost), format=",.6~g")]
     return lines.mark_rule(color="@muted", strokeDash=[3, 4], opacity=0.6).encode(
         x=_x(data, cost, "budget"), tooltip=tips
     )

@@ -8,6 +8,9 @@ from sartor.report import theme
 from sartor.report.charts.frame import Figure, Rows, altair, finished
 from sartor.report.data import ReportData
 
+# A table of more decisions than this is not read.
+_LONG = 40
+
 
 def draw_channels(data: ReportData) -> Figure | None:
     """Step lines per platform beside the uniform baseline; None for a space without widths."""
@@ -75,12 +78,15 @@ def _ticks(layers: int) -> list[int]:
 
 
 def draw_choices(data: ReportData) -> Figure | None:
-    """Decisions down, platforms across, from cheap to dear; equal neighbours are joined."""
-    if not data.choices:
+    """Decisions down, platforms across, from cheap to dear; equal neighbours are joined.
+
+    None for a long list whose networks can be read block by block.
+    """
+    decisions = list(dict.fromkeys(choice.decision for choice in data.choices))
+    if not decisions or (data.networks.cells and len(decisions) > _LONG):
         return None
     alt = altair()
     platforms = list(dict.fromkeys(choice.platform for choice in data.choices))
-    decisions = list(dict.fromkeys(choice.decision for choice in data.choices))
     rows = [
         {
             "decision": c.decision,

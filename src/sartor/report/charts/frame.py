@@ -28,6 +28,7 @@ class Figure:
     kind: str = "single"
     caption: Sequence[str] = field(default_factory=tuple)
     panels: int = 1
+    names_view: bool = False  # whether a picture says which view it is, and how to read it
 
     def spec(self, view: tuple[str, ...] | None = None) -> dict[str, Any]:
         """A complete specification, rows included, of one view (by default the first)."""
@@ -46,3 +47,9 @@ def finished(chart: Any) -> dict[str, Any]:
     for key in ("config", "$schema"):
         spec.pop(key, None)
     return spec
+
+
+def group_starts(names: Sequence[str]) -> set[str]:
+    """The names at which a new group begins: those that differ from the one before in more than their last number."""
+    stems = [name.rstrip("0123456789") for name in names]
+    return {name for name, stem, before in zip(names[1:], stems[1:], stems, strict=False) if stem != before}

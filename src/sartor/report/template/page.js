@@ -69,6 +69,16 @@ async function draw(element) {
   chart.classList.toggle("tall", chart.scrollHeight > 1400);
 }
 
+// Figures of one section that know the same dimension show the same choice of it.
+function choose(element, select) {
+  for (const figure of element.closest("section").querySelectorAll("[data-figure]")) {
+    const twins = [...figure.querySelectorAll("select")].filter((other) => other.dataset.dimension === select.dataset.dimension);
+    const able = twins.filter((other) => [...other.options].some((option) => option.value === select.value));
+    able.forEach((other) => (other.value = select.value));
+    if (able.length) draw(figure);
+  }
+}
+
 // One list per dimension, offering what some view has.
 function addControls(element) {
   const figure = drawing.figures[element.dataset.figure];
@@ -77,7 +87,8 @@ function addControls(element) {
     if (labels.length < 2) return;
     const select = document.createElement("select");
     labels.forEach((label) => select.add(new Option(label, label)));
-    select.addEventListener("change", () => draw(element));
+    select.dataset.dimension = dimension;
+    select.addEventListener("change", () => choose(element, select));
     const label = document.createElement("label");
     label.append(dimension, select);
     element.querySelector(".controls").append(label);
@@ -86,7 +97,13 @@ function addControls(element) {
 
 const figures = [...document.querySelectorAll("[data-figure]")];
 async function drawAll() {
-  for (const element of figures) await draw(element);
+  for (const element of figures) {
+    try {
+      await draw(element);
+    } catch (error) { // one picture that fails must not take the others with it
+      element.querySelector(".chart").textContent = "This picture could not be drawn: " + error.message;
+    }
+  }
 }
 
 figures.forEach(addControls);
