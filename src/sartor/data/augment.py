@@ -13,6 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sartor.data.autoaugment import (
+    POLICIES,
+    RANDAUGMENT_STRONGEST,
+    Changes,
+    PolicyName,
+    draw_policy,
+    draw_randaugment,
+)
 from sartor.data.images import ImageSet, RaggedImages
 from sartor.errors import RequestError
 
@@ -31,16 +39,25 @@ class Augmentation:
             (DeVries & Taylor 2017, arXiv:1708.04552).
         resized_crop: smallest and largest share of the area for a random resized crop, such as (0.08, 1.0), with
             aspect ratios from 3/4 to 4/3 (Szegedy et al. 2015, arXiv:1409.4842); replaces ``pad``.
+        autoaugment: the policy found for ``cifar10`` or for ``imagenet``, for each picture two operations with their
+            probabilities (see :mod:`sartor.data.autoaugment`).
+        randaugment: how many operations on each picture, drawn uniformly, and their magnitude from 0 to 30; in place
+            of ``autoaugment``.
+
+    Crops and flips come first, then the operations, then the cutout.
     """
 
     pad: int = 0
     flip: bool = False
     cutout: int = 0
     resized_crop: tuple[float, float] | None = None
+    autoaugment: PolicyName | None = None
+    randaugment: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.pad < 0 or self.cutout < 0:
             raise RequestError(f"augmentation: pad and cutout must not be negative, got {self.pad} and {self.cutout}")
+        self._check_operations()
         if self.resized_crop is None:
             return
         low, high = self.resized_crop
@@ -48,6 +65,27 @@ class Augmentation:
             raise RequestError(f"augmentation: resized_crop must be 0 < smallest <= largest <= 1, got {(low, high)}")
         if self.pad:
             raise RequestError("augmentation: resized_crop replaces pad; set pad to 0 or leave resized_crop out")
+
+    def _check_operations(self) -> None:
+        if self.autoaugment not in (None, *POLICIES):
+            raise RequestError(
+                f"augmentation: autoaugment must be one of {', '.join(POLICIES)}, got {self.autoaugment!r}"
+            )
+        if self.randaugment is None:
+            return
+        if self.autoaugment is not None:
+            raise RequestError("augmentation: autoaugment and randaugment are two policies; leave one out")
+        number, magnitude = self.randaugment
+        if number < 1 or not 0 <= magnitude <= RANDAUGMENT_STRONGEST:
+            raise RequestError(
+                "augmentation: randaugment must be a number of operations from 1 on and a magnitude from 0 to "
+                f"{RANDAUGMENT_STRONGEST}, got {list(self.randaugment)}"
+            )
+
+    @property
+    def has_operations(self) -> bool:
+        """Whether a policy works on single pictures, which worker processes can do."""
+        return self.autoaugment is not None or self.randaugment is not None
 
     @classmethod
     def standard(cls, pictures: ImageSet) -> Augmentation:
@@ -65,17 +103,19 @@ class Draws:
     """The random numbers of one batch, drawn for the whole batch so that a slice of it sees the same ones.
 
     ``shifts`` int64 ``[B, 2]`` from 0 to ``2 * pad``; ``flips`` bool ``[B]``; ``holes`` int64 ``[B, 2]`` centres of
-    cutout; ``boxes`` uniform ``[B, tries, 4]`` for ``resized_crop_boxes``.
+    cutout; ``boxes`` uniform ``[B, tries, 4]`` for ``resized_crop_boxes``; ``changes`` by a policy, if there is one.
     """
 
     shifts: NDArray[np.int64]
     flips: NDArray[np.bool_]
     holes: NDArray[np.int64]
     boxes: NDArray[np.float64]
+    changes: Changes | None = None
 
     @classmethod
     def sample(cls, augmentation: Augmentation, count: int, side: int, rng: np.random.Generator) -> Draws:
         """Draws for ``count`` pictures; what an augmentation does not use changes nothing that it does use."""
+        (policy_rng,) = rng.spawn(1)
         uniform = rng.random((count, 5))
         tries = _RESIZED_CROP_TRIES if augmentation.resized_crop else 0
         return cls(
@@ -83,11 +123,22 @@ class Draws:
             uniform[:, 2] < (0.5 if augmentation.flip else 0.0),
             (uniform[:, 3:] * side).astype(np.int64),
             rng.random((count, tries, 4)),
+            _draw_changes(augmentation, count, side, policy_rng),
         )
 
     def rows(self, low: int, high: int) -> Draws:
         """The draws of pictures ``low`` to ``high - 1``."""
-        return Draws(self.shifts[low:high], self.flips[low:high], self.holes[low:high], self.boxes[low:high])
+        changes = None if self.changes is None else self.changes.rows(low, high)
+        part = slice(low, high)
+        return Draws(self.shifts[part], self.flips[part], self.holes[part], self.boxes[part], changes)
+
+
+def _draw_changes(augmentation: Augmentation, count: int, side: int, rng: np.random.Generator) -> Changes | None:
+    if augmentation.autoaugment is not None:
+        return draw_policy(POLICIES[augmentation.autoaugment], count, side, rng)
+    if augmentation.randaugment is not None:
+        return draw_randaugment(*augmentation.randaugment, count, side, rng)
+    return None
 
 
 def crop_and_flip(pixels: Tensor, pad: int, shifts: Tensor, flips: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class BatchStream:
         rank, world_size: this process and how many there are: each gets its slice of every batch, and the slices
             together are the batch of a single process.
         prefetch: how many batches a background thread makes in advance; the batches stay the same.
-        workers: processes that cut crops out of larger pictures (``RaggedImages``).
+        workers: processes that cut crops out of larger pictures (``RaggedImages``), and do a policy's operations.
 
     Raises:
         RequestError: no pictures, a batch size below 1, or fewer pictures per batch than ranks.
@@ -72,6 +72,7 @@ class BatchStream:
         _check(batch_size, len(indices), rank, world_size)
         self._owns_store = not isinstance(images, PixelStore)
         self.store = images if isinstance(images, PixelStore) else PixelStore(images, device, workers)
+        self.store.prepare(augmentation)
         self.batch_size = min(batch_size, len(indices))
         self.steps_per_epoch = len(indices) // self.batch_size
         self.augmentation, self.seed, self.dtype = augmentation, seed, dtype

@@ -10,13 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sartor.data.autoaugment import Changes
+from sartor.data.operations import change
+
 Pixels = NDArray[np.uint8]
 
 
-def crop_resize(pictures: Sequence[Pixels], boxes: NDArray[Any], flips: NDArray[Any], size: int) -> Pixels:
+def crop_resize(
+    pictures: Sequence[Pixels], boxes: NDArray[Any], flips: NDArray[Any], size: int, changes: Changes | None = None
+) -> Pixels:
     """The boxes (top, left, height, width) ``[B, 4]`` of the pictures as uint8 ``[B, size, size, channels]``.
 
     Resized without aliasing (bilinear over the area), mirrored where ``flips``; a box of the right size is copied.
+    ``changes`` of a policy come last.
     """
     out = np.empty((len(pictures), size, size, pictures[0].shape[2]), np.uint8)
     for row, (pixels, (top, left, height, width), flip) in enumerate(
@@ -26,7 +32,7 @@ def crop_resize(pictures: Sequence[Pixels], boxes: NDArray[Any], flips: NDArray[
         if (height, width) != (size, size):
             part = _resized(part, size)
         out[row] = part[:, ::-1] if flip else part
-    return out
+    return out if changes is None else change(out, changes.operations, changes.magnitudes)
 
 
 def crop_mapped(
@@ -37,6 +43,7 @@ def crop_mapped(
     boxes: NDArray[Any],
     flips: NDArray[Any],
     size: int,
+    changes: Changes | None = None,
 ) -> Pixels:
     """``crop_resize`` of pictures that lie in a file one after the other; the file is mapped, not read."""
     pixels = np.memmap(file, dtype=np.uint8, mode="r")
@@ -44,7 +51,7 @@ def crop_mapped(
         pixels[start : start + height * width * channels].reshape(height, width, channels)
         for start, (height, width) in zip(offsets.tolist(), shapes.tolist(), strict=True)
     ]
-    return crop_resize(pictures, boxes, flips, size)
+    return crop_resize(pictures, boxes, flips, size, changes)
 
 
 def _resized(part: Pixels, size: int) -> Pixels:
