@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sartor.blueprint import Blueprint
+from sartor.blueprint import Block, Blueprint
 from sartor.elastic.slimmable import SlimmableNetwork
+from sartor.layers import Stack
 from sartor.runtime import Runtime
 from sartor.seeds import numpy_generator
 from sartor.testing import small_space
@@ -20,7 +21,7 @@ from sartor.testing.evaluators import RandomPictures
 from sartor.testing.stores import Killed, MemoryStore
 from sartor.train.loop import NoStore
 from sartor.train.networks import Trained, draw_platforms, train_slimmable
-from sartor.train.optimiser import learning_rate
+from sartor.train.optimiser import PrefixOptimiser, learning_rate
 from sartor.train.settings import FinalTraining
 
 pytestmark = pytest.mark.filterwarnings("ignore:grad and param do not obey the gradient layout")
@@ -156,10 +157,19 @@ def test_the_rate_follows_the_epochs() -> None:
     assert [r["learning_rate"] for r in store.records] == pytest.approx(lines)
 
 
+RMSPROP = {"optimiser": "rmsprop", "nesterov": False, "weight_decay_on": "convolutions"}
+RECIPES: list[dict[str, Any]] = [
+    {"distillation": True},
+    {**RMSPROP, "schedule": "cosine", "warmup_share": 0.2, "label_smoothing": 0.1, "weight_average": 0.9},
+    {"optimiser": "adam", "nesterov": False, "learning_rate": 0.01, "dense_updates": True},
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=["sgd", "rmsprop", "adam"])
 @pytest.mark.parametrize("kill_after", [1, 2])
-def test_a_killed_training_goes_on(kill_after: int) -> None:
-    """Killed after any save, training ends with the same weights, statistics, momentum and log."""
-    changes: dict[str, Any] = {"epochs": 1.7, "dropout": 0.3, "distillation": True}
+def test_a_killed_training_goes_on(kill_after: int, recipe: dict[str, Any]) -> None:
+    """Killed after any save, training ends with the same weights, statistics, memory and log, with every recipe."""
+    changes: dict[str, Any] = {"epochs": 1.7, "dropout": 0.3, "drop_path": 0.4, **recipe}
     undisturbed = MemoryStore()
     expected = train(blueprints(4), undisturbed, **changes)
     store = MemoryStore(kill_after=kill_after)
@@ -171,6 +181,97 @@ def test_a_killed_training_goes_on(kill_after: int) -> None:
     assert again.records == undisturbed.records
     for (name, a), b in zip(found.network.state_dict().items(), expected.network.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
+
+
+def test_a_finished_training_gives_its_average_again() -> None:
+    """Started once more when it is done, training answers with the average, not with the weights of the checkpoint."""
+    store = MemoryStore()
+    first = train(blueprints(2), store, weight_average=0.9).network
+    again = train(blueprints(2), store.restarted(), weight_average=0.9).network
+    last = train(blueprints(2)).network
+    for a, b in zip(first.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), last.parameters(), strict=True))
+
+
+def test_the_average_of_a_training() -> None:
+    """The result is the moving average over the steps of the very weights that a training without it goes through."""
+    watched: list[list[Tensor]] = []
+    step = PrefixOptimiser.step
+
+    def watch(self: PrefixOptimiser, rate: float) -> None:
+        step(self, rate)
+        watched.append([p.detach().clone() for p in self.parameters])
+
+    only = {"phone": blueprints(2)["phone"]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PrefixOptimiser, "step", watch)
+        train(only)
+    expected = [p.detach().clone() for p in SlimmableNetwork(only, seed=0).parameters()]
+    for n, weights in enumerate(watched):
+        decay = min(0.5, (1 + n) / (10 + n))
+        expected = [decay * e + (1 - decay) * w for e, w in zip(expected, weights, strict=True)]
+    for found, e in zip(train(only, weight_average=0.5).network.parameters(), expected, strict=True):
+        torch.testing.assert_close(found.detach(), e, rtol=1e-5, atol=1e-6)
+
+
+def test_drop_path_is_the_largest_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Branches are left out in the pass of the largest platform alone, at the rates of its depth, anew each step."""
+    members = {name: residual_network(layers) for name, layers in zip(NAMES, (1, 2, 3), strict=False)}
+    seen: Counter[tuple[str, tuple[float, ...]]] = Counter()
+    generators: set[int] = set()
+    forward = SlimmableNetwork.forward
+
+    def watched(self: SlimmableNetwork, x: Tensor, switch: str | None = None) -> Any:
+        paths = None if self.dropout is None else self.dropout.paths
+        seen[str(switch), () if paths is None else tuple(paths.rates.values())] += 1
+        if paths is not None:
+            generators.add(paths.generator.initial_seed())
+        return forward(self, x, switch)
+
+    monkeypatch.setattr(SlimmableNetwork, "forward", watched)
+    train(members, drop_path=0.3)
+    rates = tuple(0.3 * (i + 1) / 3 for i in range(3))
+    assert seen == {("tablet", rates): 9, ("watch", ()): 9, ("phone", ()): 9}
+    assert len(generators) == 9
+
+
+def test_drop_path_matters_and_is_reproducible() -> None:
+    """The same seed leaves out the same branches, micro-batches or not the whole training is the same again."""
+    only = {"phone": residual_network(2)}
+
+    def weights(**changes: Any) -> Tensor:
+        return torch.cat([p.detach().flatten() for p in train(only, **changes).network.parameters()])
+
+    for changes in ({"drop_path": 0.5}, {"drop_path": 0.5, "micro_batch": 4}):
+        assert torch.equal(weights(**changes), weights(**changes))
+    assert not torch.equal(weights(drop_path=0.5), weights())
+
+
+def test_the_rate_is_that_of_the_batch_at_hand() -> None:
+    """A rate per pictures belongs to the pictures of the stream: eight of them, whatever the settings say."""
+    store = NoStore()
+    train({"phone": blueprints(2)["phone"]}, store, per_pictures=64, batch_size=128, schedule="constant")
+    assert store.records[-1]["learning_rate"] == pytest.approx(0.05 * 8 / 64)
+
+
+def test_training_starts_from_its_initialiser() -> None:
+    """A training without a rate gives the weights that the initialiser of its settings draws."""
+    only = {"phone": blueprints(2)["phone"]}
+    changes: dict[str, Any] = {"learning_rate": 0.0, "epochs": 1 / 12, "initialiser": "tensorflow"}
+    expected = SlimmableNetwork(only, seed=0, initialiser="tensorflow")
+    for a, b in zip(train(only, **changes).network.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def residual_network(layers: int) -> Blueprint:
+    """A stem, residual layers and a classifier on eight pixels."""
+    stacks = {"stem": Stack(3, 8).conv("conv", 4, kernel=3, stride=2).batch_norm().activation()}
+    for i in range(layers):
+        stacks[f"layer{i}"] = Stack(4, 4).residual(Stack(4, 4).depthwise("depthwise", kernel=3).batch_norm())
+    stacks["classifier"] = Stack(4, 4).global_pool().dropout().linear("linear", 5)
+    blocks = [Block(n, (p,), s) for (n, s), p in zip(stacks.items(), ["pictures", *stacks], strict=False)]
+    return Blueprint(tuple(blocks), 3, 8)
 
 
 def test_training_learns() -> None:

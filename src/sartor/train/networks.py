@@ -11,10 +11,12 @@ import numpy as np
 from torch import Tensor
 
 from sartor.blueprint import Blueprint
-from sartor.elastic.execution import Dropout
+from sartor.elastic.execution import Dropout, DropPath
 from sartor.elastic.slimmable import SlimmableNetwork
+from sartor.layers import Residual
 from sartor.runtime import Runtime
 from sartor.seeds import numpy_generator, torch_generator
+from sartor.train.average import WeightAverage
 from sartor.train.loop import State, Store, run_until
 from sartor.train.optimiser import PrefixOptimiser, learning_rate
 from sartor.train.passes import EXTERNAL, Pass, sandwich
@@ -34,7 +36,11 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network with one switch per platform, and the pictures it has seen (every pass counts)."""
+    """A trained network with one switch per platform, and the pictures it has seen (every pass counts).
+
+    Its batch-norm statistics are those of the steps; measure them anew (:func:`sartor.train.calibration.recalibrate`)
+    before it is evaluated.
+    """
 
     network: SlimmableNetwork
     images: int
@@ -63,6 +69,8 @@ def train_slimmable(
         raise ValueError(f"the settings name a teacher, {settings.teacher}, which was not loaded")
     training = _SlimmableTraining(blueprints, weights, stream, settings, runtime, seed, teacher)
     run_until(training.step, training.position, {"training": training}, store)
+    if training.average is not None:
+        training.average.apply()  # after the last checkpoint, which holds the weights themselves
     return Trained(training.network, training.position()[2])
 
 
@@ -82,6 +90,8 @@ class _SlimmableTraining:
         self.network = SlimmableNetwork(blueprints, seed=seed, initialiser=settings.initialiser)
         runtime.place(self.network)
         self.optimiser = PrefixOptimiser(self.network.parameters(), settings, self.network.bank)
+        decay = settings.weight_average
+        self.average = WeightAverage(self.network.parameters(), decay) if decay else None
         taught = None
         if teacher is not None:
             taught = Teacher(teacher, settings.teacher_weight, settings.teacher_temperature)
@@ -89,6 +99,7 @@ class _SlimmableTraining:
         self.runner = PassRunner(self._forward, settings.micro_batch, smoothing, runtime.autocast, taught)
         self.stream, self.settings, self.seed = stream, settings, seed
         self.order = sorted(blueprints, key=lambda name: blueprints[name].macs)
+        self.path_rates = path_rates(blueprints[self.order[-1]], settings.drop_path)
         self.weights = weights
         self.passes_per_step = min(len(self.order), 2 + settings.random_passes)
         self.steps = max(1, round(settings.epochs * stream.steps_per_epoch))
@@ -103,23 +114,29 @@ class _SlimmableTraining:
         number = self.number
         self.network.train()
         x, y = self.stream.batch(number)
-        self._dropout = Dropout(self.settings.dropout_rate, torch_generator(self.seed, "dropout", number))
+        paths = DropPath(self.path_rates, torch_generator(self.seed, "drop path", number))
+        self._dropout = Dropout(self.settings.dropout_rate, torch_generator(self.seed, "dropout", number), paths)
         losses = self.runner(x, y, self._passes(number))
         rate = learning_rate(self.settings, number / self.stream.steps_per_epoch, self.stream.batch_size)
         self.optimiser.step(rate)
+        if self.average is not None:
+            self.average.update()
         self.number += 1
         metrics = {"loss": float(losses[0]), "learning_rate": rate}
         return metrics if len(losses) == 1 else {**metrics, "loss_smallest": float(losses[1])}
 
     def state_dict(self) -> State:
-        """Weights, what the optimiser remembers, and the number of the step."""
+        """Weights and their average, what the optimiser remembers, and the number of the step."""
         parts = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
-        return {**parts, "number": self.number}
+        average = {} if self.average is None else {"average": self.average.state_dict()}
+        return {**parts, **average, "number": self.number}
 
     def load_state_dict(self, state: State) -> None:
         """The inverse of :meth:`state_dict`."""
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.number = state["number"]
 
     def _passes(self, number: int) -> list[Pass]:
@@ -127,7 +144,7 @@ class _SlimmableTraining:
         drawn = draw_platforms(
             self.order[1:-1], self.weights, self.settings, numpy_generator(self.seed, "platforms", number)
         )
-        dropout = self.settings.dropout_rate > 0
+        dropout = self.settings.dropout_rate > 0 or self.settings.drop_path > 0
         first = Pass(largest, dropout=dropout, teacher=EXTERNAL if self.runner.teacher else None)
         others: list[Pass] = []
         if smallest != largest:
@@ -138,6 +155,15 @@ class _SlimmableTraining:
         self.network.dropout = self._dropout if drop else None
         logits: Tensor = self.network(x, switch=switch)
         return logits
+
+
+def path_rates(blueprint: Blueprint, rate: float) -> dict[str, float]:
+    """How often each block leaves out its residual branch: linear in its rank, up to ``rate`` for the last one.
+
+    Huang et al., stochastic depth, equation 4.
+    """
+    names = [b.name for b in blueprint.blocks if any(isinstance(node, Residual) for node in b.stack.body)]
+    return {name: rate * (i + 1) / len(names) for i, name in enumerate(names)}
 
 
 def draw_platforms(
