@@ -56,6 +56,17 @@ def test_measured_latency_counts_on_its_own_device(measured_on: str, uses: int) 
     assert row.missed == (uses == 2)
 
 
+def test_measured_latencies_do_not_stand_among_predictions() -> None:
+    """Where one platform's latency was predicted, another's that was measured here is no point on the same axis."""
+    result = samples.slimmable_result(2)
+    assert all("latency_ms" in row.costs for row in report.build(result, []).platforms)
+    result["platforms"][0]["costs"]["latency_ms"] = 40.0
+    data = report.build(result, [])
+    assert [row.costs.get("latency_ms") for row in data.platforms] == [40.0, None]
+    drawn = [point.costs.get("latency_ms") for point in data.points if point.role == "ours"]
+    assert drawn == [40.0, None] and data.platforms[1].latency_ms is not None
+
+
 def test_shared_layers_are_counted() -> None:
     """Equal widths of neighbours in cost are counted, whatever the order of the platforms, beside the baseline's."""
     result = samples.slimmable_result(3)

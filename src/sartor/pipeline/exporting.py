@@ -60,6 +60,7 @@ def export_platform(
         "onnx_params": proof.params,
         "latency_ms": proof.latency_ms,
         "latency_spread_ms": high - low,
+        "latency_device": "this machine",
         "deployed": None if deployed is None else deployed.facts,
     }
 

@@ -53,6 +53,7 @@ def _platforms(
             "onnx_bytes",
             "latency_ms",
             "latency_spread_ms",
+            "latency_device",
             "deployed",
         )
     )

@@ -18,6 +18,7 @@ from sartor.report.rows import (
     PlatformRow,
     SystemRow,
     costs_of,
+    has_predictions,
     platform_rows,
     system_rows,
     uniform_baseline,
@@ -156,13 +157,14 @@ def _check(result: Mapping[str, Any]) -> None:
 
 def _points(result: Mapping[str, Any], ours: str, cloud: Sequence[Mapping[str, Any]]) -> tuple[Point, ...]:
     found: list[Point] = []
+    predicted = has_predictions(result)
     systems = [(ours, "ours", result["platforms"])]
     systems += [(b["name"], "baseline", b.get("platforms") or []) for b in result.get("baselines") or []]
     for series, role, platforms in systems:
         for platform in platforms:
             accuracies = {split: platform.get(key) for split, key in SPLITS.items()}
             loss = platform.get("predicted_loss")
-            found.append(Point(series, role, platform["name"], costs_of(platform), accuracies, loss))
+            found.append(Point(series, role, platform["name"], costs_of(platform, predicted), accuracies, loss))
     for entry in cloud:
         costs = {k: v for k, v in entry.items() if k not in ("accuracy", "loss") and isinstance(v, int | float)}
         accuracies = dict.fromkeys(SPLITS, entry.get("accuracy"))

@@ -90,10 +90,13 @@ class SystemRow:
 def platform_rows(result: Mapping[str, Any], ours: SystemRow, against: SystemRow | None) -> tuple[PlatformRow, ...]:
     """One row per platform of the result, in its order."""
     total = sum(platform.get("weight") or 1.0 for platform in result["platforms"])
-    return tuple(_platform_row(platform, total, ours, against) for platform in result["platforms"])
+    predicted = has_predictions(result)
+    return tuple(_platform_row(platform, total, ours, against, predicted) for platform in result["platforms"])
 
 
-def _platform_row(platform: Mapping[str, Any], total: float, ours: SystemRow, against: SystemRow | None) -> PlatformRow:
+def _platform_row(
+    platform: Mapping[str, Any], total: float, ours: SystemRow, against: SystemRow | None, predicted: bool
+) -> PlatformRow:
     name = platform["name"]
     uses = budget_uses(platform)
     accuracies = {split: ours.accuracies[split].get(name) for split in SPLITS}
@@ -101,7 +104,7 @@ def _platform_row(platform: Mapping[str, Any], total: float, ours: SystemRow, ag
         name=name,
         share=(platform.get("weight") or 1.0) / total,
         uses=uses,
-        costs=costs_of(platform),
+        costs=costs_of(platform, predicted),
         accuracies=accuracies,
         exit=platform.get("exit"),
         latency_ms=platform.get("latency_ms"),
@@ -150,13 +153,18 @@ def uniform_baseline(systems: Sequence[SystemRow]) -> SystemRow | None:
     return found[0] if found else None
 
 
-def costs_of(platform: Mapping[str, Any]) -> dict[str, float]:
-    """Every known cost of a platform; a measured latency stands in where none was predicted."""
+def costs_of(platform: Mapping[str, Any], predicted: bool = False) -> dict[str, float]:
+    """Every known cost of a platform; a measured latency stands in where none was ``predicted`` for any platform."""
     costs = {cost: value for cost, value in (platform.get("costs") or {}).items() if value is not None}
-    for cost in ("params", "latency_ms"):
+    for cost in ("params",) if predicted else ("params", "latency_ms"):
         if platform.get(cost) is not None:
             costs.setdefault(cost, platform[cost])
     return costs
+
+
+def has_predictions(result: Mapping[str, Any]) -> bool:
+    """Whether the latency of any platform was predicted: measured ones then stand beside it, never in its place."""
+    return any((platform.get("costs") or {}).get("latency_ms") is not None for platform in result["platforms"])
 
 
 def budget_uses(platform: Mapping[str, Any]) -> tuple[BudgetUse, ...]:
