@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,16 @@ class Baseline:
     fit: Callable[[Setting, Answer, OpenStore], tuple[Fitted, Mapping[str, Values], dict[str, Any]]]
 
 
+def check_baselines(names: Sequence[str], setting: Setting) -> None:
+    """Refuses a baseline that cannot be, before anything is trained."""
+    if "uniform" in names and setting.space.uniform is None:
+        raise RequestError(
+            f"baseline uniform: space {setting.space.name!r} has no uniform widths; remove it from the baselines"
+        )
+    if "random_trained" in names and not len(setting.index_sets.selection):
+        raise RequestError("baseline random_trained compares on the selection pictures, and data.selection leaves none")
+
+
 def run_baseline(name: str, setting: Setting, answer: Answer, open_store: OpenStore) -> tuple[dict[str, Any], int]:
     """One baseline as plain data for ``result.json``, and the pictures it saw."""
     baseline = BASELINES[name]
@@ -87,13 +97,9 @@ def uniform_width(space: SearchSpace, platform: Platform) -> float:
     """The widest uniform network within a platform's budgets, as a fraction of every base width.
 
     Raises:
-        RequestError: the space has no uniform widths.
         InfeasibleBudgetError: even the narrowest one is too dear.
     """
-    if space.uniform is None:
-        raise RequestError(
-            f"baseline uniform: space {space.name!r} has no uniform widths; remove it from the baselines"
-        )
+    assert space.uniform is not None  # checked before anything is trained
     costs: dict[str, float] = {}
     for i in range(round(_WIDEST / _WIDTH_STEP), 0, -1):
         width = round(i * _WIDTH_STEP, 6)
@@ -111,7 +117,7 @@ def _uniform(
     setting: Setting, answer: Answer, open_store: OpenStore
 ) -> tuple[Fitted, Mapping[str, Values], dict[str, Any]]:
     widths = {p.name: uniform_width(setting.deploy_space, p) for p in setting.platforms}
-    assert setting.space.uniform is not None
+    assert setting.space.uniform is not None  # as above
     found = {name: setting.space.uniform(width) for name, width in widths.items()}
     names = [d.name for d in setting.space.decisions]
     details = {n: {"width": widths[n], "architecture": {k: found[n][k] for k in names}} for n in found}
@@ -133,8 +139,6 @@ def _random_trained(
     setting: Setting, answer: Answer, open_store: OpenStore
 ) -> tuple[Fitted, Mapping[str, Values], dict[str, Any]]:
     """The protocol of TuNAS, section 3.2: many trained shortly, the best of them trained like the answer."""
-    if not len(setting.index_sets.selection):
-        raise RequestError("baseline random_trained compares on the selection pictures, and data.selection leaves none")
     best: dict[str, Values] = {}
     details, images = {}, 0
     for k, platform in enumerate(setting.platforms):

@@ -10,7 +10,7 @@ from sartor.blueprint import Blueprint
 from sartor.config import Job
 from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.pipeline import exporting, training
-from sartor.pipeline.baselines import Answer, run_baseline, uniform_width
+from sartor.pipeline.baselines import Answer, check_baselines, run_baseline
 from sartor.pipeline.resolve import make_setting
 from sartor.pipeline.result import assemble
 from sartor.pipeline.search import random_cloud, search
@@ -48,7 +48,7 @@ class Run:
     # ------------------------------------------------------------------ stages
 
     def _search(self) -> dict[str, Any]:
-        self._check_baselines()
+        check_baselines(self.job.baselines, self.setting)
         with self.folder.progress.task("search", total=1.0) as advance:
             store = FolderStore(self.folder, "search", advance, self.job.checkpoint_seconds)
             searched = search(self.setting, store)
@@ -161,11 +161,6 @@ class Run:
             "sum_of_onnx_bytes": singles or None,
             "max_abs_diff": difference,
         }
-
-    def _check_baselines(self) -> None:
-        """Refuses a baseline that cannot be, before anything is trained."""
-        if "uniform" in self.job.baselines and self.setting.space.uniform is None:
-            uniform_width(self.setting.space, self.setting.platforms[0])
 
     def _run_baselines(self) -> tuple[list[dict[str, Any]], int, list[str]]:
         searched = self.folder.payload("search")
