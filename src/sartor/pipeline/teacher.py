@@ -45,14 +45,14 @@ def load_teacher(
     """
     if settings.teacher is None:
         return None
-    what = f"train.teacher {settings.teacher}"
     try:
         found = _find(settings, settings.teacher, pictures, runtime)
         _check(found, pictures)
         _try(found.outputs, pictures, runtime)
         theirs = _normalisation(found, settings, pictures.channels)
     except RequestError as error:
-        raise type(error)(f"{what}: {error}") from error
+        where = "" if settings.teacher in str(error) else f"{settings.teacher}: "
+        raise type(error)(f"train.teacher: {where}{error}") from error
     return found.outputs if theirs == normalisation else renormalised(found.outputs, normalisation, theirs)
 
 
@@ -114,9 +114,13 @@ def _from_onnx(path: Path) -> _Found:
         card = read_card(session, path)
         normalisation = Normalisation(card.mean, card.std)
         return _Found(outputs, len(card.class_names), card.channels, card.image_size, card.class_names, normalisation)
-    classes = (results[0].shape or [None])[-1]
-    channels, side = (n if isinstance(n, int) else None for n in shape[1:3])  # free ones have a name, or none
-    return _Found(outputs, classes if isinstance(classes, int) else None, channels, side)
+    answer = results[0].shape or []
+    return _Found(outputs, _stated(answer[1]) if len(answer) == 2 else None, _stated(shape[1]), _stated(shape[2]))
+
+
+def _stated(size: Any) -> int | None:
+    """A size in an ONNX file; those it leaves open have a name there, or none."""
+    return size if isinstance(size, int) else None
 
 
 def _check(found: _Found, pictures: ImageSet) -> None:
