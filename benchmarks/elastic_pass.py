@@ -20,6 +20,13 @@ GOAL = 1.03
 def main(scale: Scale | None = None) -> list[Figure]:
     """Measures, prints and writes everything."""
     scale = scale or Scale()
+    figures = measure_space(scale)
+    report("elastic_pass", __doc__.splitlines()[0], figures, scale.settings())
+    return figures
+
+
+def measure_space(scale: Scale) -> list[Figure]:
+    """The ratio for the smallest, a random and the largest architecture, and the space's mean."""
     work = Workload(scale)
     figures = []
     # More pairs where one is short, for a disturbance weighs more there.
@@ -28,7 +35,6 @@ def main(scale: Scale | None = None) -> list[Figure]:
         seconds = compare(work, architecture, times * scale.pairs)
         figures.append(ratio(f"supernet / plain child, {which}", seconds, goal=GOAL, **describe([architecture])))
     figures.append(mean_of_space(work, scale.pairs))
-    report("elastic_pass", __doc__.splitlines()[0], figures, scale.settings())
     return figures
 
 

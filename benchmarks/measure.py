@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 RESULTS = Path(__file__).parent / "results"
 FORMAT_VERSION = 1
+MIB = 2**20
 
 Work = Callable[[], Any]
 Seconds = NDArray[np.float64]
@@ -117,6 +118,12 @@ def ratio_of_totals(
     return Figure(
         name, float(total[0] / total[1]), float(low), float(high), "ratio", goal, False, len(seconds), details
     )
+
+
+def ratio_of_bytes(name: str, first: float, second: float, *, goal: float | None = None, **details: Any) -> Figure:
+    """Two amounts of memory, each exact or a median already."""
+    details = {"first_mib": round(first / MIB, 1), "second_mib": round(second / MIB, 1), **details}
+    return Figure(name, first / second, first / second, first / second, goal=goal, details=details)
 
 
 def duration(name: str, seconds: Seconds, *, goal: float | None = None, unit: str = "ms", **details: Any) -> Figure:

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.profiler import ProfilerActivity, profile
 
-from measure import Figure, report
+from measure import Figure, ratio_of_bytes, report
 from workers import Worker, answer, settings_of_worker
 from workload import Scale, Workload
 
-MIB = 2**20
 CHILDREN = ("smallest", "random", "largest")
 
 
@@ -35,37 +36,35 @@ def main(scale: Scale | None = None) -> list[Figure]:
         child = peaks(scale, which, "child")
         supernet = peaks(scale, which, "supernet")
         figures += [
-            _ratio(f"{which}, tensors, first pass: supernet / child", supernet["first"], child["first"]),
-            _ratio(f"{which}, tensors, later passes: supernet / child", supernet["later"], child["later"]),
-            _ratio(f"{which}, resident set, first pass: supernet / child", supernet["resident"], child["resident"]),
+            ratio_of_bytes(f"{which}, tensors, first pass: supernet / child", supernet["first"], child["first"]),
+            ratio_of_bytes(f"{which}, tensors, later passes: supernet / child", supernet["later"], child["later"]),
+            ratio_of_bytes(
+                f"{which}, resident set, first pass: supernet / child", supernet["resident"], child["resident"]
+            ),
         ]
     narrow, twice = (peaks(s, "smallest", "supernet") for s in (scale, wide))
     figures.append(
-        _ratio("smallest, tensors, later passes: in a space twice as wide / in this", twice["later"], narrow["later"])
+        ratio_of_bytes(
+            "smallest, tensors, later passes: in a space twice as wide / in this", twice["later"], narrow["later"]
+        )
     )
     report("peak_memory", __doc__.splitlines()[0], figures, scale.settings())
     return figures
 
 
 def peaks(scale: Scale, which: str, what: str) -> dict[str, float]:
-    """MiB that one pass adds at its peak, in every measure; each number from a fresh process."""
+    """Bytes that one pass adds at its peak, in every measure; each number from a fresh process."""
     found = {}
     for measure in ("first", "later", "resident"):
         settings = {"scale": asdict(scale), "which": which, "what": what, "measure": measure}
         times = scale.pairs if measure == "resident" else 1
-        found[measure] = float(np.median([_ask_once(settings) for _ in range(times)])) / MIB
+        found[measure] = float(np.median([_ask_once(settings) for _ in range(times)]))
     return found
 
 
 def _ask_once(settings: dict[str, Any]) -> int:
     with Worker(__file__, settings) as worker:
         return int(worker.ask())
-
-
-def _ratio(name: str, first: float, second: float) -> Figure:
-    value = first / second
-    details = {"first_mib": round(first, 1), "second_mib": round(second, 1)}
-    return Figure(name, value, value, value, details=details)
 
 
 def run_worker(settings: dict[str, Any]) -> None:
@@ -89,25 +88,35 @@ def run_worker(settings: dict[str, Any]) -> None:
     answer(lambda: (resident_growth if settings["measure"] == "resident" else tensor_growth)(one_pass))
 
 
-def tensor_growth(work: Any) -> int:
+def tensor_growth(work: Callable[[], Any]) -> int:
     """The peak of bytes held by tensors during ``work`` above those held before."""
+    return int(tensor_bytes(work).max(initial=0))
+
+
+def tensor_bytes(work: Callable[[], Any]) -> NDArray[np.int64]:
+    """Bytes held by tensors above those held before, after every allocation and release during ``work``.
+
+    What it returns is still held at the end.
+    """
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        work()
-    kineto = profiler.profiler.kineto_results
-    changes = sorted((e.start_ns(), e.nbytes()) for e in kineto.events() if e.name() == "[memory]")
-    held = peak = 0
-    for _, change in changes:
-        held += change
-        peak = max(peak, held)
-    return peak
+        result = work()
+    events = profiler.profiler.kineto_results.events()
+    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    del result
+    return np.cumsum([change for _, change in changes], dtype=np.int64)
 
 
-def resident_growth(work: Any) -> int:
+def resident_growth(work: Callable[[], Any]) -> int:
     """How much the largest resident set grows during ``work``, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident_bytes()
     work()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit
+    return resident_bytes() - before
+
+
+def resident_bytes() -> int:
+    """The largest resident set of this process so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 if __name__ == "__main__":

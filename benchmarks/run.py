@@ -1,6 +1,6 @@
 """Runs benchmarks, each in a fresh process, and writes the table of README.md from all results.
 
-python benchmarks/run.py            # all, about ten minutes
+python benchmarks/run.py            # all, about twenty minutes
 python benchmarks/run.py NAME ...   # some of them
 python benchmarks/run.py --table    # only the table, from the results that are there
 """
@@ -21,12 +21,15 @@ README = FOLDER / "README.md"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 NAMES = (
     "elastic_pass",
+    "elastic_pass_proxylessnas",
     "sandwich_step",
     "architecture_costs",
     "exact_solver",
     "input_pipeline",
     "peak_memory",
     "allocator",
+    "op_warmup",
+    "search_step",
 )
 
 

@@ -6,31 +6,37 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+SOURCES = Path(__file__).resolve().parents[1] / "src"
 
 
 class Worker:
     """A fresh process that runs ``python script --worker SETTINGS`` and answers each line on its standard input.
 
-    It starts with the machine's own allocator: settings of malloc in the environment are not handed on.
+    It starts with the machine's own allocator: settings of malloc in the environment are not handed on. ``python`` may
+    be that of another virtual environment; Sartor's own sources are found there too.
     """
 
-    def __init__(self, script: str, settings: dict[str, Any]) -> None:
+    def __init__(self, script: str, settings: dict[str, Any], python: str = sys.executable) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+        if python != sys.executable:
+            environment["PYTHONPATH"] = str(SOURCES)
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(script).resolve()), "--worker", json.dumps(settings)],
+            [python, str(Path(script).resolve()), "--worker", json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
         )
 
-    def ask(self) -> Any:
-        """Lets the process do its work once, and returns its answer."""
+    def ask(self, request: Any = None) -> Any:
+        """Lets the process do its work once, as the request says, and returns its answer."""
         assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.write("\n")
+        self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
@@ -54,7 +60,12 @@ def settings_of_worker() -> dict[str, Any] | None:
     return json.loads(sys.argv[2]) if sys.argv[1:2] == ["--worker"] else None
 
 
-def answer(work: Any) -> None:
+def answer(work: Callable[[], Any]) -> None:
     """Runs ``work`` once for every line on standard input and writes what it returns."""
-    for _ in sys.stdin:
-        print(json.dumps(work()), flush=True)
+    serve(lambda _: work())
+
+
+def serve(work: Callable[[Any], Any]) -> None:
+    """Calls ``work`` with every request on standard input and writes what it returns."""
+    for line in sys.stdin:
+        print(json.dumps(work(json.loads(line))), flush=True)

@@ -1,4 +1,4 @@
-"""What the benchmarks run on: the space of the paper at 32x32, a batch, the supernet, and plain children of it."""
+"""What the benchmarks run on: a space, a batch, the supernet, and plain children of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import sartor.spaces
 from sartor.elastic import Supernet
-from sartor.runtime import prepare
+from sartor.runtime import Runtime, keep_freed_memory
 from sartor.space import Architecture, SearchSpace
 from sartor.train.optimiser import PrefixOptimiser
 from sartor.train.settings import SearchTraining
@@ -24,8 +24,9 @@ PAIRS = 30
 
 @dataclass(frozen=True)
 class Scale:
-    """How large the work is; tests shrink it."""
+    """How large the work is; tests shrink it. ``space`` are the options of the space ``name``."""
 
+    name: str = "mobilenet_v1"
     space: dict[str, Any] = field(default_factory=dict)
     image_size: int = 32
     num_classes: int = 100
@@ -34,24 +35,31 @@ class Scale:
 
     def settings(self) -> dict[str, Any]:
         """As plain data for the result file."""
-        network = {"space": "mobilenet_v1", **self.space, "image_size": self.image_size, "classes": self.num_classes}
+        network = {"space": self.name, **self.space, "image_size": self.image_size, "classes": self.num_classes}
         memory = {"threads": 1, "memory_format": "channels_last", "keep_freed_memory": True}
         return {**network, "batch_size": self.batch_size, "pairs": self.pairs, "seed": SEED, **memory}
+
+
+# The space of TuNAS with the strides of the paper; a step takes a fraction of a second.
+PROXYLESSNAS = Scale("proxylessnas", {"layout": "imagenet"}, image_size=96, batch_size=32)
 
 
 class Workload:
     """A supernet in training mode with one batch, everything channels last, on one thread."""
 
-    def __init__(self, scale: Scale) -> None:
-        runtime = prepare("cpu", threads=1)
+    def __init__(self, scale: Scale, *, keep_memory: bool = True) -> None:
+        torch.set_num_threads(1)
+        if keep_memory:
+            keep_freed_memory()
+        self.runtime = Runtime(torch.device("cpu"))
         self.scale = scale
         self.space: SearchSpace = sartor.spaces.create(
-            "mobilenet_v1", num_classes=scale.num_classes, image_size=scale.image_size, **scale.space
+            scale.name, num_classes=scale.num_classes, image_size=scale.image_size, **scale.space
         )
         self.rng = np.random.default_rng(SEED)
         self.x, self.y = batch(scale)
         self.supernet: Supernet = self.space.supernet(seed=SEED).train()
-        runtime.place(self.supernet)
+        self.runtime.place(self.supernet)
 
     def architecture(self, which: str) -> Architecture:
         """The ``smallest`` or the ``largest`` one, or a ``random`` one, another at every call."""
