@@ -106,6 +106,18 @@ def test_points_of_the_picture(data: report.ReportData) -> None:
     assert data.splits == ("test", "validation")
 
 
+def test_networks_that_a_baseline_tried_are_points() -> None:
+    """What random search trained for a short while stands in the picture of validation accuracy, and is explained."""
+    result = samples.slimmable_result(2, cloud=0)
+    tried = [{"costs": {"macs": 1_000_000 * k}, "val_accuracy": 50.0 + k} for k in (1, 2, 3)]
+    result["baselines"][2]["platforms"][0]["tried"] = tried
+    built = report.build(result, [])
+    found = [point for point in built.points if point.series == "random, tried"]
+    assert [point.accuracies for point in found] == [{"test": None, "validation": 50.0 + k} for k in (1, 2, 3)]
+    assert {point.role for point in found} == {"cloud"}
+    assert built.notes["accuracy"][0].startswith("random tried the networks of the small marks")
+
+
 def test_large_clouds_are_thinned() -> None:
     """A page has room for 800 random architectures, and says how many there were."""
     result = samples.slimmable_result(2, cloud=1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import re
@@ -19,7 +20,7 @@ from sartor.platforms import ChineseRestaurantProcess
 from sartor.report import theme
 from sartor.report.beliefs import MAX_SNAPSHOTS
 from sartor.report.charts import FIGURES
-from sartor.report.charts.policy import _edges
+from sartor.report.charts.policy import _edges, _end_rows
 
 pytest.importorskip("altair")
 pytest.importorskip("vl_convert")
@@ -235,16 +236,19 @@ def test_histories_end_with_the_search(policy: report.ReportData) -> None:
 
 
 def test_bars_begin_with_the_answer(policy: report.ReportData) -> None:
-    """The option returned comes first, marked where another one was more probable; shares join without gaps."""
+    """The option returned comes first, even at a probability of 0; it is marked where another one is more probable."""
     figure = FIGURES["policy_end"](policy)
     assert figure is not None
     phone = [row for row in figure.rows["final"] if row["platform"] == "phone"]
-    firsts = {row["decision"]: row for row in phone if row["start"] == 0}
+    firsts = {row["decision"]: row for row in phone if row["first"]}
+    assert {row["start"] for row in firsts.values()} == {0}
     assert len(firsts) == 86
     differing = {choice.decision for choice in policy.own[0].choices}
     assert {name for name, row in firsts.items() if row["role"] == "unlikely" and row["used"]} == differing
     for before, after in itertools.pairwise(phone):
-        assert after["start"] in (0, before["end"]) or after["start"] > before["end"] > 99
+        assert after["first"] or after["start"] == pytest.approx(before["end"], abs=0.11)
+    never = dataclasses.replace(policy.beliefs.decisions[0], likely=1, taken=0, final=(0.0, 1.0, 0.0, 0.0))
+    assert [(row["end"], row["role"]) for row in _end_rows(never)] == [(0, "unlikely"), (100, "other2")]
 
 
 def test_process_picture(tmp_path: Path) -> None:

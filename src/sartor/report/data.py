@@ -29,6 +29,7 @@ from sartor.report.search import SearchCurves, SearchRow, search_curves, search_
 # A page of a megabyte has room for this many random architectures.
 MAX_CLOUD = 800
 CLOUD = "random cloud"
+TRIED = ", tried"
 
 
 @dataclass(frozen=True)
@@ -165,11 +166,18 @@ def _points(result: Mapping[str, Any], ours: str, cloud: Sequence[Mapping[str, A
             accuracies = {split: platform.get(key) for split, key in SPLITS.items()}
             loss = platform.get("predicted_loss")
             found.append(Point(series, role, platform["name"], costs_of(platform, predicted), accuracies, loss))
+            found += [_tried(series, entry) for entry in platform.get("tried") or []]
     for entry in cloud:
         costs = {k: v for k, v in entry.items() if k not in ("accuracy", "loss") and isinstance(v, int | float)}
         accuracies = dict.fromkeys(SPLITS, entry.get("accuracy"))
         found.append(Point(CLOUD, "cloud", None, costs, accuracies, entry.get("loss")))
     return tuple(found)
+
+
+def _tried(series: str, entry: Mapping[str, Any]) -> Point:
+    """A network that a baseline trained for a short while, to see whether it is worth more."""
+    accuracies = {"test": None, "validation": entry.get("val_accuracy")}
+    return Point(f"{series}{TRIED}", "cloud", None, costs_of(entry), accuracies)
 
 
 def _thinned(cloud: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -253,13 +261,16 @@ def _accuracy_notes(result: Mapping[str, Any], ours: SystemRow) -> tuple[str, ..
 
 def _cloud_notes(result: Mapping[str, Any], drawn: int) -> tuple[str, ...]:
     cloud = result.get("cloud") or []
+    tried = [b["name"] for b in result.get("baselines") or [] if any(p.get("tried") for p in b.get("platforms") or [])]
+    texts = [f"{name} tried the networks of the small marks, each trained for a short while only." for name in tried]
     if not cloud:
-        return ("No random architectures were judged in this run, so there is no cloud.",)
+        return (*texts, "No random architectures were judged in this run, so there is no cloud.")
     shown = "" if drawn == len(cloud) else f", of which {len(cloud):,} are shown"
     sampled = {entry.get("sampled", "uniform") for entry in cloud}
     how = "uniformly" if sampled == {"uniform"} else "at random"
     text = f"The cloud is {drawn:,} architectures drawn {how} from the space{shown}, judged with the shared weights "
-    return (text + "of the search and not trained further: compare its shape, not its height, with the trained ones.",)
+    text += "of the search and not trained further: compare its shape, not its height, with the trained ones."
+    return (*texts, text)
 
 
 def _decision_notes(against: SystemRow | None) -> tuple[str, ...]:

@@ -115,12 +115,20 @@ class Platform(_PlatformOptional):
     architecture: dict[str, Any]  # decision -> option value
 
 
+class Tried(TypedDict, total=False):
+    """A network that a baseline trained for a short while only."""
+
+    costs: dict[str, float]
+    val_accuracy: float | None
+
+
 class _BaselinePlatformOptional(TypedDict, total=False):
     costs: dict[str, float]
     val_accuracy: float | None
     test_accuracy: float | None
     architecture: dict[str, Any] | None
     network: list[NetworkBlock]
+    tried: list[Tried]
 
 
 class BaselinePlatform(_BaselinePlatformOptional):

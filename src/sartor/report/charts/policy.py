@@ -45,7 +45,7 @@ def draw_end(data: ReportData) -> Figure | None:
     """The last distribution of every decision, from the answer's option on; None without a trace."""
     if not data.beliefs.decisions:
         return None
-    caption = ["Blue: the final probability of the option in the network returned; grey: that of the others."]
+    caption = ["Blue: the final probability of the option returned, at the right; grey: that of the others."]
     if any(belief.used and belief.taken != belief.likely for belief in data.beliefs.decisions):
         caption.append("Orange: an option that was returned although another one was more probable, for the budget.")
     rows = {"final": [row for belief in data.beliefs.decisions for row in _end_rows(belief)]}
@@ -106,7 +106,7 @@ def _end_rows(belief: Belief) -> Rows:
     rows, start = [], 0.0
     for place, option in enumerate(order):
         chance = belief.final[option]
-        if chance >= _LEAST:
+        if chance >= _LEAST or not place:
             role = f"other{1 + place % 2}"
             if option == belief.taken:
                 role = "likely" if option == belief.likely else "unlikely"
@@ -118,6 +118,7 @@ def _end_rows(belief: Belief) -> Rows:
                     "start": round(100 * start, 1),
                     "end": round(100 * (start + chance), 1),
                     "role": role,
+                    "first": int(not place),
                     "used": int(belief.used),
                 }
             )
@@ -225,11 +226,19 @@ def _end(data: ReportData, platform: str, shown: list[Belief], grouped: bool) ->
         "datum.role === 'likely' || datum.role === 'unlikely'", alt.value("@on_high"), alt.value("@text")
     )
     wide = base.transform_filter("datum.chance >= 12")
+    returned = base.transform_filter(alt.datum.first == 1)
     chart = alt.layer(
         base.mark_rect(stroke="@card", strokeWidth=1).encode(
             x=x, x2="end:Q", y=y, color=alt.Color("role:N", scale=roles, legend=None), opacity=faint, tooltip=tip
         ),
         *_separators(base, shown, grouped),
         wide.mark_text(fontSize=11).encode(x="middle:Q", y=y, text="option:N", color=ink, opacity=faint, tooltip=tip),
+        returned.mark_text(align="left", dx=6, fontSize=11).encode(
+            x=alt.value("width"),
+            y=y,
+            text="option:N",
+            color=alt.condition("datum.role === 'unlikely'", alt.value("@other"), alt.value("@text")),
+            opacity=faint,
+        ),
     )
     return finished(chart.properties(height=_ROW * len(shown)))
