@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from sartor import mrf, spaces
-from sartor.cli import describe, main
+from sartor.cli import describe, main, tables
+from sartor.config import Job
 from sartor.costs.factors import Factor, FactorCost
 from sartor.errors import RequestError, VerificationError
 from sartor.platforms import Platform
@@ -171,6 +172,7 @@ def test_config_json_is_a_job_file(pipeline: Pipeline, tmp_path: Path) -> None:
         (("pick", "."), "needs a budget"),
         (("pick", "absent", "--macs", "12M"), "no run folder"),
         (("pick", ".", "--macs", "12X"), "unknown unit 'X'"),
+        (("pick", ".", "--macs", "12M", "--device", "pixel1_tunas"), "--device pixel1_tunas belongs to a latency"),
         (("predict", "absent.onnx", "a.png"), "absent.onnx"),
     ],
 )
@@ -299,6 +301,32 @@ def test_pick(pipeline: Pipeline, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert call("pick", tmp_path / "run", "--macs", "12M", "--train", "--name", "ring", "--json") == 0
     assert pipeline.asked[1][1].name == "ring" and pipeline.asked[1][2] is True
     assert json.loads(capsys.readouterr().out)["costs"] == {"macs": 11_000_000}
+
+
+def test_pick_takes_a_latency(pipeline: Pipeline, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The device of a latency is the one given, or the only one of the run; without either it is asked for."""
+    platforms = [{"name": "phone", "latency_ms": "84ms", "device": "pixel1_tunas"}, {"name": "watch", "macs": "1M"}]
+    configuration = Job.from_dict({"platforms": platforms}).resolved()
+    RunFolder.create(tmp_path / "run", configuration).close()
+    for given in ((), ("--device", "pixel1_tunas")):
+        assert call("pick", tmp_path / "run", "--latency-ms", "60ms", *given) == 0
+        assert pipeline.asked[-1][1] == Platform("latency_ms-60ms", {"latency_ms": 60}, device="pixel1_tunas")
+    RunFolder.create(tmp_path / "macs", Job.from_dict({"platforms": platforms[1:]}).resolved()).close()
+    assert call("pick", tmp_path / "macs", "--latency-ms", "60ms") == 2
+    assert "the run has no latency budget; name the device of the latency with --device" in capsys.readouterr().err
+
+
+def test_predicted_latency_is_called_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """In tables the latency of a budget is a prediction, and the one measured is that of this machine."""
+    budgets, costs = {"latency_ms": 84.0}, {"macs": 300_000_000, "latency_ms": 83.9}
+    platform = {**RESULT["platforms"][0], "budgets": budgets, "costs": costs}  # type: ignore[index]
+    tables.print_result({**RESULT, "platforms": [platform], "folder": "runs/x"})
+    tables.print_pick({"costs": costs, "latency_ms": 1.5}, Platform("phone", budgets, device="pixel1_tunas"))
+    shown = capsys.readouterr().out
+    assert shown.count("83.9ms predicted latency") == 2 and shown.count("latency here") == 2
+    assert call("spaces", "proxylessnas_enlarged") == 0
+    shown = capsys.readouterr().out
+    assert "predicted latency, pixel1_tunas" in shown and "77.22 ms" in shown and "10.29 ms" in shown
 
 
 def test_pick_reads_a_run_in_use(pipeline: Pipeline, tmp_path: Path) -> None:

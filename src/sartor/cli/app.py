@@ -116,6 +116,7 @@ def pick(
 ) -> None:
     """Pick a network for another budget from a finished search, at once."""
     from sartor.platforms import Platform
+    from sartor.quantities import parse
     from sartor.run import RunFolder
 
     given = {"macs": macs, "params": params, "peak_memory_bytes": peak_memory_bytes, "latency_ms": latency_ms}
@@ -124,12 +125,13 @@ def pick(
         raise RequestError("pick needs a budget, such as --macs 12M")
     if device is not None and latency_ms is None:
         raise RequestError(f"--device {device} belongs to a latency: give --latency-ms too")
+    for kind, value in budgets.items():
+        parse(kind, value)
     with RunFolder.reopen(folder, lock=train, progress=_progress(common)) as opened, error_log(folder), results_only():
         from sartor.pipeline import pick as pick_network
-        from sartor.pipeline.pick import device_of
 
-        if latency_ms is not None and device is None:
-            device = device_of(opened)
+        if latency_ms is not None:
+            device = device or _device_of(opened)
         platform = Platform(name or _platform_name(budgets), budgets, device=device)
         found = pick_network(opened, platform, train)
     from sartor.cli import tables
@@ -230,6 +232,16 @@ def _progress(common: Common) -> Any:
     from sartor.progress import Progress
 
     return Progress.for_terminal(quiet=common.quiet or common.json, verbose=common.verbose)
+
+
+def _device_of(folder: Any) -> str:
+    """The one device on which a run has latency budgets."""
+    devices = sorted({p["device"] for p in folder.configuration["platforms"] if "latency_ms" in p})
+    if len(devices) != 1:
+        known = f"has several devices ({', '.join(devices)})" if devices else "has no latency budget"
+        raise RequestError(f"{folder.path}: the run {known}; name the device of the latency with --device")
+    device: str = devices[0]
+    return device
 
 
 def _platform_name(budgets: dict[str, Any]) -> str:

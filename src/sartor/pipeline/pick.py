@@ -35,20 +35,6 @@ def pick(folder: RunFolder, platform: Platform, train: bool = False) -> dict[str
     return {**found, **train_picked(folder, platform, choice)}
 
 
-def device_of(folder: RunFolder) -> str:
-    """The one device on which the run has latency budgets.
-
-    Raises:
-        RequestError: there is none, or more than one.
-    """
-    devices = sorted({p["device"] for p in folder.configuration["platforms"] if "latency_ms" in p})
-    if len(devices) != 1:
-        known = f"has several devices ({', '.join(devices)})" if devices else "has no latency budget"
-        raise RequestError(f"{folder.path}: the run {known}; name the device of the latency with --device")
-    device: str = devices[0]
-    return device
-
-
 def _finished_method(folder: RunFolder) -> Method:
     """The method as the search left it; neither pictures nor weights are needed."""
     state = folder.read_json(METHOD)
