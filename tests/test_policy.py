@@ -205,6 +205,23 @@ def test_padding_is_never_drawn() -> None:
     assert policy.log_probability(rows[:1])[0] == pytest.approx(0, abs=1e-15)
 
 
+def test_the_largest_uniform_number_draws_a_real_cell() -> None:
+    """Probabilities that add up to a little less than 1 leave no gap that ends in the padding."""
+
+    class Largest:
+        def random(self, shape: Any) -> Array:
+            return np.full(shape, np.nextafter(1.0, 0.0))
+
+    policy = Policy(TREES)
+    short = 0
+    for seed in range(50):
+        randomised(policy, seed)
+        short += int((policy.probabilities().cumsum(axis=1)[:, -1] < np.nextafter(1.0, 0.0)).any())
+        last = policy.sample(1, Largest())[0]  # type: ignore[arg-type]
+        assert (last == np.array(TREES.sizes) - 1).all()
+    assert short > 5
+
+
 # ---------------------------------------------------------------- gradients
 
 
