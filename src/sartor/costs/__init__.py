@@ -1,4 +1,4 @@
-"""What a choice costs: factors, analytic costs and (later) latency tables."""
+"""What a choice costs: factors, costs that follow from the layers, and latencies of devices."""
 
 from sartor.costs.factors import Factor, FactorCost
 
