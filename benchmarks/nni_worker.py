@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from peak_memory import resident_bytes, tensor_growth
+from peak_memory import tensor_growth
 from sartor.runtime import keep_freed_memory
 from workers import settings_of_worker
 from workload import SEED, Scale, batch
@@ -51,7 +51,6 @@ class Steps(LightningModule):
         super().__init__()
         self.requests, self.recipe, self.reply = requests, optimiser, reply
         self.request: dict[str, Any] = {}
-        self.resident_before = resident_bytes()
 
     def forward(self, x: torch.Tensor) -> Any:
         return self.model(x)
@@ -85,8 +84,7 @@ class Steps(LightningModule):
 
     def on_train_batch_end(self, *_: Any) -> None:
         seconds = time.process_time() - self.start
-        resident = resident_bytes() - self.resident_before
-        print(json.dumps({"seconds": seconds, "resident": resident, "macs": self.macs}), file=self.reply, flush=True)
+        print(json.dumps({"seconds": seconds, "macs": self.macs}), file=self.reply, flush=True)
 
 
 class SameBatch:

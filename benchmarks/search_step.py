@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from measure import Figure, ratio_of_bytes, ratio_of_totals, report
-from peak_memory import resident_bytes, tensor_growth
+from peak_memory import tensor_growth
 from sartor.methods.supernet_evaluator import SupernetEvaluator
 from sartor.methods.tunas import TuNAS
 from sartor.platforms import Platform
@@ -101,11 +101,11 @@ def rounds(scale: Scale, python: str) -> Answers:
         for i, architecture in enumerate(architectures(scale, WARM_UP_ROUNDS + scale.pairs)):
             count = i < WARM_UP_ROUNDS
             share = 0.5 if count else (i - WARM_UP_ROUNDS + 0.5) / scale.pairs
-            later = {"progress": WARM_UP_SHARE + (1 - WARM_UP_SHARE) * share}
+            later = {"number": i, "progress": WARM_UP_SHARE + (1 - WARM_UP_SHARE) * share}
             jobs: list[tuple[str, Worker, dict[str, Any]]] = [
                 ("nni_proxyless", proxyless, {}),
                 ("tunas_later", tunas, later),
-                ("tunas_warming", tunas, {"progress": WARM_UP_SHARE * share}),
+                ("tunas_warming", tunas, {"number": i, "progress": WARM_UP_SHARE * share}),
                 ("tunas_scoring_more", tunas, {**later, "scoring": SCORING_FACTOR}),
                 ("nni_random", randomly, {"path": nni_path(architecture), "count": count}),
                 ("update", tunas, {"row": architecture.row}),
@@ -268,7 +268,6 @@ class SearchSteps:
     """TuNAS on shared weights, a step per request at any moment of a search; or a weight update alone."""
 
     def __init__(self, scale: Scale, *, keep_memory: bool = True) -> None:
-        self.resident_before = resident_bytes()
         work = Workload(scale, keep_memory=keep_memory)
         self.streams = {1: SameBatch(work.x, work.y)}
         settings = SearchTraining(
@@ -289,20 +288,21 @@ class SearchSteps:
         return self.streams[factor]
 
     def __call__(self, request: dict[str, Any]) -> dict[str, float]:
-        """CPU seconds of what was asked for, the method's own among them, and memory so far."""
+        """CPU seconds of what was asked for, the method's own among them."""
         evaluator, self.evaluator.seconds = self.evaluator, 0.0
         evaluator.policy_stream = self.stream(request.get("scoring", 1))
         if "progress" in request:
             assert evaluator.total_updates is not None
             evaluator.updates = int(request["progress"] * evaluator.total_updates)
+        # What is drawn depends on the number of the step alone: equal numbers are equal networks, in every process.
+        self.method.steps = request.get("number", self.method.steps)
         start = time.process_time()
         if "row" in request:
             evaluator.train([Pass(request["row"])])
         else:
             self.method.step(evaluator)
         seconds = time.process_time() - start
-        resident = resident_bytes() - self.resident_before
-        return {"seconds": seconds, "policy": seconds - evaluator.seconds, "resident": resident}
+        return {"seconds": seconds, "policy": seconds - evaluator.seconds}
 
 
 def run_worker(settings: dict[str, Any]) -> None:

@@ -95,7 +95,8 @@ def test_op_warmup_sees_recomputation() -> None:
             figures[f"proxylessnas, {how} recomputation, {what}: all operations / one"] for how in ("without", "with")
         )
         # At this size the head takes a share of the peak that no branch can.
-        assert rerun.value < {"peak": 0.9, "saved": 0.5}[what] * kept.value and rerun.goal == op_warmup.GOAL and kept.goal is None
+        assert rerun.value < {"peak": 0.9, "saved": 0.5}[what] * kept.value
+        assert rerun.goal == op_warmup.GOAL and kept.goal is None
     selection = op_warmup.everything_on(workload.Workload(TINY).space)
     assert sum(np.ndim(entry) for entry in selection) == 1 + 21 + 15
 
