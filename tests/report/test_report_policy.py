@@ -82,11 +82,14 @@ def test_blocks_say_what_was_chosen() -> None:
 
 
 def test_blocks_of_other_spaces() -> None:
-    """Squeeze-excite counts as attention; a bypass has no expansion, whatever was chosen for it; nor do skips."""
+    """Squeeze-excite and split attention are told apart; a bypass has no expansion, whatever was chosen for it."""
     space = samples.space("mobilenetv3_like")
     largest = describe_network(space, _largest(space))
     assert {b["attention"] for b in largest if b["operation"] == "bottleneck"} == {1}
     assert all(b["attention"] is None for b in largest if b["operation"] == "conv")
+    space = samples.space("fbnetv2_f_plus")
+    split = describe_network(space, _largest(space))
+    assert {b["attention"] for b in split if b["operation"] == "bottleneck"} == {4}
     space = samples.space("fbnetv2_f")
     values = _largest(space)
     kept = {b["name"]: b for b in describe_network(space, values)}
