@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fpnas.rows import landscape_rows, table_rows
 from sartor.errors import RequestError, SartorError
 from sartor.storage import write_atomically
 from slimmable import paper
@@ -39,6 +40,9 @@ def overview(results: Path) -> str:
     for name, describe_tunas in (("cifar", comparison_rows), ("ablations", ablation_rows)):
         found = _read(results / f"tunas_{name}_cpu_results.json")
         rows += [] if found is None else describe_tunas(found, _machine(found["environment"]))
+    for name, describe in (("landscape", landscape_rows), ("table", table_rows)):
+        found = _read(results / f"fpnas_{name}.json")
+        rows += [] if found is None else describe(found)
     return table(HEADER, rows)
 
 

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from fpnas.rows import PAPER
 from pictures import write_picture
 from sartor import spaces
 from sartor.methods.evaluator import History
@@ -42,13 +43,6 @@ from sartor.storage import to_json, write_atomically
 EPOCHS, STEPS, RATE = 315, 32, 0.016
 SPREAD_NATS, NOISE_NATS = 0.35, 0.5 / 2048**0.5
 PUBLISHED = Path(__file__).parents[1] / "results"
-# What the paper reports for FBNetV2-F: entropy at epoch 80, thousands of samples in all.
-PAPER = {
-    "joint": (54.4, 59.9),
-    "factorised": (30.6, 54.4),
-    "mixed, epoch 80": (30.6, 54.3),
-    "mixed, epoch 150": (30.6, 51.8),
-}
 SYSTEMS: Mapping[str, dict[str, Any]] = {
     "joint": {"distribution": "joint"},
     "factorised": {"distribution": "factorised"},
@@ -193,7 +187,7 @@ def picture(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "encoding": {
             "x": {"field": "epoch", "type": "quantitative", "title": "Epoch"},
             "y": {"field": "entropy", "type": "quantitative", "title": "Entropy (nats)"},
-            "color": {"field": "distribution", "title": None, "sort": list(SYSTEMS)},
+            "color": {"field": "distribution", "type": "nominal", "title": None, "sort": list(SYSTEMS)},
         },
     }
 
@@ -216,7 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{len(found)} of {len(trials)}: {result['space']}, {result['system']}", file=sys.stderr)
     text = table(found)
     write_atomically(
-        given.out / "fpnas_landscape.json", to_json({"recipe": "fpnas_landscape", "trials": found}).encode()
+        given.out / "fpnas_landscape.json",
+        to_json({"recipe": "fpnas_landscape", "trials": found}, indent=None).encode(),
     )
     write_atomically(given.out / "fpnas_landscape.md", text.encode())
     write_picture(picture(found), given.out / "fpnas_landscape.png")

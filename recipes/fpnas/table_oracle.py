@@ -69,7 +69,8 @@ def search(oracle: Oracle, platform: Platform, settings: FPNASSettings, seed: in
         "cpu_seconds": time.process_time() - started,
         "mode_fits": choice.own is None,
         "last_entropy_nats": method.policies[0].entropy_nats,
-        "entropies_nats": [round(e, 3) for e in entropies[:: max(1, rounds // 100)]],
+        # One curve per system is drawn.
+        "entropies_nats": [round(e, 3) for e in entropies[:: max(1, rounds // 100)]] if seed == 0 else None,
     }
 
 
@@ -143,7 +144,7 @@ def picture(found: Mapping[str, Sequence[Mapping[str, Any]]], rounds: int) -> di
         "encoding": {
             "x": {"field": "step", "type": "quantitative", "title": "Step"},
             "y": {"field": "entropy", "type": "quantitative", "title": "Entropy (nats)"},
-            "color": {"field": "samples", "title": None, "sort": list(SYSTEMS)},
+            "color": {"field": "samples", "type": "nominal", "title": None, "sort": list(SYSTEMS)},
         },
     }
 
@@ -163,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     text = table(found)
     content = {"recipe": "fpnas_table", "rounds": given.rounds, "noise_points": NOISE_POINTS, "systems": found}
-    write_atomically(given.out / "fpnas_table.json", to_json(content).encode())
+    write_atomically(given.out / "fpnas_table.json", to_json(content, indent=None).encode())
     write_atomically(given.out / "fpnas_table.md", text.encode())
     write_picture(picture(found, given.rounds), given.out / "fpnas_table.png")
     print(text)
