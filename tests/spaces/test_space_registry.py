@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import pytest
 
 import sartor
 from sartor import spaces
+from sartor.config.read import options_type
 from sartor.errors import RequestError
 
 
@@ -58,3 +61,11 @@ def test_spaces_and_costs_do_not_load_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", spaces.names())
+def test_job_files_know_the_options_of_every_space(name: str) -> None:
+    """A job file names a space's options with their types, however the space's function was made."""
+    options = {field.name: field.type for field in dataclasses.fields(options_type(name))}
+    assert set(options) == set(inspect.signature(spaces.builder(name)).parameters)
+    assert not any(isinstance(kind, str) for kind in options.values())

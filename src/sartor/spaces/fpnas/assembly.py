@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, get_type_hints
 
 from sartor.decisions import Decision, Template
 from sartor.layers import Stack
@@ -84,13 +84,14 @@ def macro_space(
             in_channels=setting.in_channels,
             options=setting.options,
             groups=[[decision.name for decision in group] for group in groups],
-            smallest=_smallest(decisions, table.stem),
+            smallest=_smallest([place for place in places if not place.repeated], table.stem),
             largest=[len(decision.options) - 1 for decision in decisions],
         )
 
     parameters = inspect.signature(Setting).parameters.values()
     shown = [p.replace(default=image_size) if p.name == "image_size" else p for p in parameters]
     build.__name__ = build.__qualname__ = name
+    build.__annotations__ = {**get_type_hints(Setting), "return": SearchSpace}
     build.__signature__ = inspect.Signature(shown, return_annotation=SearchSpace)  # type: ignore[attr-defined]
     return build
 
@@ -110,13 +111,20 @@ def _places(table: Macro, multiplier: float, attention: Attention, fine: bool) -
             )
 
 
-def _smallest(decisions: Sequence[Decision], stem: int) -> list[int]:
-    """Every block bypassed at the fewest channels; the first row keeps the stem's, and so costs nothing."""
-    row = [0] * len(decisions)
-    first = next(i for i, d in enumerate(decisions) if d.name.endswith("_channels"))
-    if stem in decisions[first].options:
-        row[first] = decisions[first].options.index(stem)
-    return row
+def _smallest(places: Sequence[Place], stem: int) -> list[int]:
+    """Every block bypassed at few channels.
+
+    Not the fewest everywhere: a bypass that changes the channels is a convolution, so that a place takes those of the
+    next one where that keeps them, and the first place those of the stem.
+    """
+    channels = [place.channels[0] for place in places]
+    for i in reversed(range(len(places) - 1)):
+        if places[i + 1].stride == 1 and channels[i + 1] in places[i].channels:
+            channels[i] = channels[i + 1]
+    if stem in places[0].channels:
+        channels[0] = stem
+    rows = [[0] * (len(p.decisions) - 1) + [p.channels.index(c)] for p, c in zip(places, channels, strict=True)]
+    return [option for row in rows for option in row]
 
 
 def _templates(table: Macro, places: Sequence[Place], setting: Setting) -> Iterator[Template]:

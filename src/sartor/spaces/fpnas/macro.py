@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+
+from sartor.spaces.layouts import Layout, settled
 
 EXPANSIONS = (0.75, 1.5, 2.25, 3.0, 3.75, 4.5)
-
-Layout = Literal["auto", "small", "cifar", "imagenet"]
 
 
 @dataclass(frozen=True)
@@ -59,14 +58,12 @@ def lay_out(strides: Sequence[int], layout: Layout, image_size: int) -> list[int
     """The strides of a network for ImageNet (its stem's first), changed for a layout.
 
     ``imagenet`` changes nothing: five reductions. ``cifar`` (ours) leaves out the stem's, so that 32 pixels end in a
-    2 x 2 map as in the other spaces; ``small`` (ours) the next and the last one too. ``auto`` is ``small`` below 16
-    pixels, ``cifar`` up to 64 and ``imagenet`` above.
+    2 x 2 map as in the other spaces; ``small`` (ours) the next and the last one too.
     """
-    if layout == "auto":
-        layout = "small" if image_size < 16 else "cifar" if image_size <= 64 else "imagenet"
     reducing = [i for i, stride in enumerate(strides) if stride > 1]
-    left_out = {"imagenet": [], "cifar": reducing[:1], "small": [*reducing[:2], *reducing[-1:]]}[layout]
-    return [1 if i in left_out else stride for i, stride in enumerate(strides)]
+    left_out = {"imagenet": [], "cifar": reducing[:1], "small": [*reducing[:2], *reducing[-1:]]}
+    flat = left_out[settled(layout, image_size)]
+    return [1 if i in flat else stride for i, stride in enumerate(strides)]
 
 
 def channel_options(row: Row, multiplier: float) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from sartor.errors import RequestError
 from sartor.spaces.fpnas.blocks import BlockRules, ExpansionBase, SqueezeRule
-from sartor.spaces.fpnas.macro import Layout
+from sartor.spaces.layouts import Layout, settled
 
 Head = Literal["conv", "pool"]
 
@@ -25,7 +25,8 @@ class Setting:
     """The options of a space.
 
     Args:
-        layout: the strides; ``auto`` is ``small`` below 16 pixels, ``cifar`` up to 64 and ``imagenet`` above.
+        layout: the strides, see :func:`sartor.spaces.fpnas.macro.lay_out`; ``auto`` is ``small`` below 16 pixels,
+            ``cifar`` up to 64 and ``imagenet`` above.
         head: ``conv`` is the paper's (1x1 convolution, pooling, linear), ``pool`` the one of the published FBNetV2
             networks (a 1x1 convolution to 224 channels, expansion by 6, pooling, 1x1 convolution, linear).
         expansion_base, squeeze, share_activation, divisor: see :class:`sartor.spaces.fpnas.blocks.BlockRules`.
@@ -62,8 +63,9 @@ class Setting:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options by name, as :func:`sartor.spaces.create` takes them."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        """The options by name, as :func:`sartor.spaces.create` takes them; the layout is settled."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {**given, "layout": settled(self.layout, self.image_size)}
 
     @property
     def rules(self) -> BlockRules:
