@@ -26,7 +26,7 @@ class UpdateRule(Protocol):
         """
 
     def move(self, weights: Tensors, gradients: Tensors, buffers: Mapping[str, Tensors], rate: float) -> None:
-        """Moves weights and buffers in place; gradients are overwritten."""
+        """Moves weights and buffers in place; gradients may be overwritten."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,12 @@ class RMSProp:
         torch._foreach_addcmul_(squares, gradients, gradients, value=1 - self.decay)
         roots = torch._foreach_add(squares, self.epsilon)
         torch._foreach_sqrt_(roots)
-        torch._foreach_div_(gradients, roots)
         if not self.momentum:
-            torch._foreach_add_(weights, gradients, alpha=-rate)
+            torch._foreach_addcdiv_(weights, gradients, roots, value=-rate)
             return
         velocities = buffers["momentum"]
         torch._foreach_mul_(velocities, self.momentum)
-        torch._foreach_add_(velocities, gradients, alpha=rate)
+        torch._foreach_addcdiv_(velocities, gradients, roots, value=rate)
         torch._foreach_sub_(weights, velocities)
 
 
