@@ -89,7 +89,7 @@ class Budget:
 
     def in_unit(self, value: Any) -> Any:
         """A number or array of the tables in the unit of the budget's name; whole numbers stay so where that is one."""
-        # Dividing rounds once: people read 57.300001 and not 57.30000099999999.
+        # Dividing rounds once: people read 57.300001 and not 57.300000999999995.
         return value if self.unit == 1 else value / (1 / self.unit)
 
     def cost_of(self, row: Array) -> float:
