@@ -128,7 +128,6 @@ class _BaselinePlatformOptional(TypedDict, total=False):
     test_accuracy: float | None
     architecture: dict[str, Any] | None
     network: list[NetworkBlock]
-    tried: list[dict[str, Any]]  # of random_trained: costs and val_accuracy of every network trained for a short while
     tried: list[Tried]
 
 
