@@ -18,6 +18,7 @@ from sartor.errors import RequestError, SartorError
 from sartor.storage import write_atomically
 from slimmable import paper
 from slimmable.markdown import figure, table
+from tunas import table_oracle_report
 from tunas.rows import ablation_rows, comparison_rows
 
 RECIPES = Path(__file__).parent
@@ -40,6 +41,8 @@ def overview(results: Path) -> str:
     for name, describe_tunas in (("cifar", comparison_rows), ("ablations", ablation_rows)):
         found = _read(results / f"tunas_{name}_cpu_results.json")
         rows += [] if found is None else describe_tunas(found, _machine(found["environment"]))
+    found = _read(results / "tunas_table_oracle.json")
+    rows += [] if found is None else table_oracle_report.overview_rows(found)
     for name, describe in (("landscape", landscape_rows), ("table", table_rows)):
         found = _read(results / f"fpnas_{name}.json")
         rows += [] if found is None else describe(found)

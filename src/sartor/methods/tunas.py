@@ -65,7 +65,8 @@ class TuNASSettings:
     count only where there are weights to warm up.
 
     ``rate_sum``: the policy's rates over all steps add up to this, whatever their number. The official run's add up to
-    380, of 4,096 pictures a step; ours has fewer samples per step, hence a part of it.
+    380, of 4,096 pictures a step; ours has fewer samples per step, hence a part of it. In a few hundred steps of one
+    sample 150 follows their noise, and 40 does better (recipes/results/tunas_table_oracle.md).
     ``rate_growth``: the rate's growth from the end of the freeze to the end of the search, exponential (1: constant).
     ``rate_rule``: ``paper`` takes ``base_rate`` as the first rate per step in place of the sum. It is 0.0003 per 256
     pictures of a training step, 0.0048 at 4,096, and meant for 27,050 steps.
