@@ -125,10 +125,8 @@ def test_the_update_is_the_gradient_of_the_expected_reward() -> None:
 
 def test_two_steps_of_baseline_and_adam_by_hand() -> None:
     """Momentum 0.95, debiased, the new reward inside; second moments with 0.999, no first moment."""
-    space = SearchSpace("coin", [Decision("coin", ("a", "b"), "op")], [Template("t", ("coin",), _coin)], image_size=4)
-    policy = Policy(space, active_only=True)
-    budgets = TuNAS(space, [Platform("p", {"macs": 10_000})]).budgets[0]
-    controller = Controller(policy, Reward("hard", -0.1, budgets), 0.95)
+    controller = flipping()
+    policy = controller.policy
     first, second = np.array([[0]]), np.array([[1]])
     no = np.zeros((1, 1), dtype=bool)
     metrics = controller.learn(first, no, np.array([0.5]), rate=1.0)
@@ -139,6 +137,13 @@ def test_two_steps_of_baseline_and_adam_by_hand() -> None:
     gradient = (0.8 - baseline) * np.array([-0.5, 0.5])
     square = 0.001 * gradient**2 / (1 - 0.999**2)
     np.testing.assert_allclose(policy.logits[0], 0.1 * gradient / (np.sqrt(square) + 1e-8), rtol=1e-12)
+
+
+def flipping(**settings: float) -> Controller:
+    """A controller for a space of one decision with two options."""
+    space = SearchSpace("coin", [Decision("coin", ("a", "b"), "op")], [Template("t", ("coin",), _coin)], image_size=4)
+    budgets = TuNAS(space, [Platform("p", {"macs": 10_000})]).budgets[0]
+    return Controller(Policy(space, active_only=True), Reward("hard", -0.1, budgets), 0.95, **settings)
 
 
 def _coin(side: str) -> Stack:
@@ -165,6 +170,13 @@ def test_an_entropy_bonus_climbs_the_entropy() -> None:
             entropies.append(policy.entropy_nats)
         slope = (entropies[0] - entropies[1]) / 2e-4
         assert moved[d, o] == pytest.approx(0.1 * 0.5 * slope, abs=0.1 * 0.5 * 0.03)
+
+
+def test_an_entropy_bonus_leaves_a_uniform_policy_alone() -> None:
+    """There every sample is as surprising as the mean one: the exact entropy is the bonus's baseline."""
+    controller = flipping(entropy_weight=10.0)
+    controller.learn(np.array([[0]]), np.zeros((1, 1), dtype=bool), np.array([0.5]), rate=1.0)
+    np.testing.assert_allclose(controller.policy.logits, 0.0, atol=1e-12)
 
 
 def _plain(logits: Array) -> Policy:
