@@ -72,7 +72,7 @@ def test_a_channel_is_weighted_by_its_own_branches() -> None:
             logits[0, channel * 2 + r] = 100.0
             expected = torch.full((1, 3, 2, 2), 1.5)
             expected[0, channel] = r + 1
-            torch.testing.assert_close(attend(parts, logits), expected)
+            torch.testing.assert_close(attend(parts, logits, 3), expected)
 
 
 def test_a_prefix_of_the_channels_is_a_prefix_of_the_weights() -> None:

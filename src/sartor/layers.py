@@ -100,6 +100,11 @@ class SplitAttention:
     branches: tuple[tuple[Node, ...], ...]
     gate: tuple[Node, ...]
 
+    @property
+    def channels(self) -> int:
+        """Channels of every branch, of their sum, and of the result."""
+        return next(walk_layers(self.gate)).in_channels
+
 
 Node = Layer | Residual | Gate | SplitAttention
 

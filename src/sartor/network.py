@@ -43,14 +43,15 @@ class GateModule(nn.Sequential):
 class SplitAttentionModule(nn.Module):
     """The sum of branches on one input, weighted per channel by a softmax over them (see :class:`SplitAttention`)."""
 
-    def __init__(self, branches: Sequence[nn.Module], gate: nn.Module) -> None:
+    def __init__(self, branches: Sequence[nn.Module], gate: nn.Module, channels: int) -> None:
         super().__init__()
         self.branches = nn.ModuleList(branches)
         self.gate = gate
+        self.channels = channels  # known beforehand, because an exporter would write its computation into the graph
 
     def forward(self, x: Tensor) -> Tensor:
         parts = [branch(x) for branch in self.branches]
-        return attend(parts, self.gate(join_inputs(parts, "sum")))
+        return attend(parts, self.gate(join_inputs(parts, "sum")), self.channels)
 
 
 class GraphNetwork(nn.Module):
@@ -110,7 +111,8 @@ def build_body(body: Sequence[Node], dropout: float = 0.0, norm_eps: float = NOR
                 modules["flatten"] = nn.Flatten()
         elif isinstance(node, SplitAttention):
             branches = [build_body(branch, dropout, norm_eps) for branch in node.branches]
-            modules[f"split_attention{i}"] = SplitAttentionModule(branches, build_body(node.gate, dropout, norm_eps))
+            gate = build_body(node.gate, dropout, norm_eps)
+            modules[f"split_attention{i}"] = SplitAttentionModule(branches, gate, node.channels)
         else:
             wrapper = ResidualModule if isinstance(node, Residual) else GateModule
             inner = build_body(node.body, dropout, norm_eps)
@@ -159,13 +161,13 @@ def join_inputs(inputs: Sequence[Tensor], join: str) -> Tensor:
     return total
 
 
-def attend(parts: Sequence[Tensor], logits: Tensor) -> Tensor:
-    """The sum of ``parts`` ``[B, M, S, S]``, weighted by a softmax over them.
+def attend(parts: Sequence[Tensor], logits: Tensor, channels: int) -> Tensor:
+    """The sum of R ``parts`` ``[B, channels, S, S]``, weighted by a softmax over them.
 
-    ``logits`` ``[B, M * R, 1, 1]`` hold the values of one channel next to each other.
+    ``logits`` ``[B, channels * R, 1, 1]`` hold the values of one channel next to each other.
     """
-    split: Tensor = logits.unflatten(1, (-1, len(parts)))  # type: ignore[no-untyped-call]  # [B, M, R, 1, 1]
-    weights = split.softmax(2).unbind(2)  # R of [B, M, 1, 1]
+    split = logits.reshape(-1, channels, len(parts), 1, 1)
+    weights = split.softmax(2).unbind(2)  # R of [B, channels, 1, 1]
     total = parts[0] * weights[0]
     for part, weight in zip(parts[1:], weights[1:], strict=True):
         total = total + part * weight

@@ -87,7 +87,8 @@ def run_body(
             owned = owned or node.kind != "dropout"
         elif isinstance(node, SplitAttention):
             parts = [run_body(block, branch, x, apply, dropout) for branch in node.branches]
-            x = attend(parts, run_body(block, node.gate, join_inputs(parts, "sum"), apply, dropout))
+            logits = run_body(block, node.gate, join_inputs(parts, "sum"), apply, dropout)
+            x = attend(parts, logits, node.channels)
             owned = True
         else:
             y = run_body(block, node.body, x, apply, dropout)

@@ -160,10 +160,10 @@ def _block(place: Place, before: Place | None, stem: int, block: ResolveBlock) -
 
 def _heads(table: Macro, channels: str, side: int, setting: Setting) -> Iterator[Template]:
     """Head and classifier after the last row."""
-    if setting.head == "conv":
-        yield Template("head", (channels,), lambda width: blocks.conv_head(width, side, table.head))
-    else:
+    pooled = setting.head == "pool"
+    if pooled:
         yield Template("tail", (channels,), lambda width: blocks.bypass(Stack(width, side), table.tail, 1))
         yield Template("head", (), partial(blocks.pool_head, table.tail, side, table.head))
-        side = 1
-    yield Template("classifier", (), partial(blocks.classifier, table.head, side, setting.num_classes))
+    else:
+        yield Template("head", (channels,), lambda width: blocks.conv_head(width, side, table.head))
+    yield Template("classifier", (), partial(blocks.classifier, table.head, 1 if pooled else side, setting.num_classes))
