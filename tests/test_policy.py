@@ -359,3 +359,13 @@ def test_adam_resumes() -> None:
     again.load_state_dict(json.loads(json.dumps(adam.state_dict())))
     gradient = rng.normal(size=3)
     assert (adam.change(gradient, 0.1) == again.change(gradient, 0.1)).all()
+
+
+def test_a_decided_policy_still_tells_improbable_networks_apart() -> None:
+    """Log-probabilities of networks stay finite where probabilities underflow."""
+    space = small_space("mobilenetv3_like")
+    policy = Policy(space, [[d.name] for d in space.decisions], active_only=True)
+    policy.logits = np.where(np.isfinite(policy.logits), -900.0 * np.arange(policy.logits.shape[1]), 0.0)
+    rows = np.array([space.largest.row, space.smallest.row])
+    found = policy.log_probability(rows)
+    assert np.isfinite(found).all() and found[0] < -900

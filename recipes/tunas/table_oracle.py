@@ -31,6 +31,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ from sartor.seeds import numpy_generator
 from sartor.storage import to_json, write_atomically
 from tunas import table_oracle_report as shown
 
-QUERIES, NOISE_POINTS, PERCENTILES = 3_000, 1.3, (25, 50, 75)
+QUERIES, NOISE_POINTS, PERCENTILES, RATE_SUM = 3_000, 1.3, (25, 50, 75), 150.0
 PUBLISHED = Path(__file__).resolve().parents[1] / "results"
 NAME = "tunas_table_oracle"
 
@@ -63,17 +64,18 @@ class System:
 
 
 # With the same sum of rates, and with the growing schedule's first rate all along (what "constant" means in the paper).
-_FIRST_RATE_SUM = TuNASSettings().rate_sum * math.log(10) / 9
+_FIRST_RATE_SUM = RATE_SUM * math.log(10) / 9
+_settings = partial(TuNASSettings, rate_sum=RATE_SUM)
 SUMS, LENGTHS = (40, 80, 150, 380), (300, 1_000, 3_000)
 SYSTEMS: Mapping[str, System] = {
-    "absolute -0.10": System(TuNASSettings()),
-    "absolute -0.05": System(TuNASSettings(cost_exponent=-0.05)),
-    "absolute -0.20": System(TuNASSettings(cost_exponent=-0.20)),
-    **{f"soft -0.0{e}": System(TuNASSettings(reward="soft", cost_exponent=-e / 100)) for e in range(3, 10)},
-    "hard -0.10": System(TuNASSettings(reward="hard")),
-    "hard -1.00": System(TuNASSettings(reward="hard", cost_exponent=-1.0)),
-    "constant rate, same sum": System(TuNASSettings(rate_growth=1.0)),
-    "constant rate, the first": System(TuNASSettings(rate_growth=1.0, rate_sum=_FIRST_RATE_SUM)),
+    "absolute -0.10": System(_settings()),
+    "absolute -0.05": System(_settings(cost_exponent=-0.05)),
+    "absolute -0.20": System(_settings(cost_exponent=-0.20)),
+    **{f"soft -0.0{e}": System(_settings(reward="soft", cost_exponent=-e / 100)) for e in range(3, 10)},
+    "hard -0.10": System(_settings(reward="hard")),
+    "hard -1.00": System(_settings(reward="hard", cost_exponent=-1.0)),
+    "constant rate, same sum": System(_settings(rate_growth=1.0)),
+    "constant rate, the first": System(_settings(rate_growth=1.0, rate_sum=_FIRST_RATE_SUM)),
     "random search": System(None),
     **{
         f"sum {total}, {n} queries": System(TuNASSettings(rate_sum=total), n)

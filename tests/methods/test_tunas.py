@@ -201,7 +201,7 @@ def test_a_constant_quality_drives_the_cost_to_the_target(quantile: float) -> No
 def test_quality_decides_among_architectures_of_one_cost() -> None:
     """Where one kernel is three points better than the others the policy prefers it in both layers."""
     better = 60 + 3.0 * (ROWS[:, 2] == 1) + 3.0 * (ROWS[:, 5] == 1)
-    method = TuNAS(SPACE, [platform(0.6)], seed=0)
+    method = TuNAS(SPACE, [platform(0.6)], TuNASSettings(rate_sum=150), seed=0)
     evaluator = TableEvaluator(ROWS, better, 1500, np.random.default_rng(0), noise_points=0.5)
     while not evaluator.done:
         method.step(evaluator)
@@ -286,8 +286,8 @@ def test_warmups_fall_linearly(progress: float, settings: dict[str, Any], op: fl
 
 def test_rates_sum_to_the_setting_in_any_number_of_steps() -> None:
     """And the official run's add up to 380: 27,050 steps, of which the first 6,762 are frozen."""
-    for settings, frozen in itertools.product((TuNASSettings(), TuNASSettings(rate_growth=1.0)), (True, False)):
-        method = TuNAS(SPACE, [platform()], settings)
+    for growth, frozen in itertools.product((10.0, 1.0), (True, False)):
+        method = TuNAS(SPACE, [platform()], TuNASSettings(rate_sum=150, rate_growth=growth))
         for steps in (7, 300, 5000):
             edges = np.linspace(0, 1, steps + 1)
             rates = [method.policy_rate(a, b, frozen) for a, b in itertools.pairwise(edges)]
@@ -311,6 +311,15 @@ def test_the_rate_is_zero_for_a_quarter_and_then_grows_tenfold(rule: Any) -> Non
     assert rate(0.625) / rate(0.25) == pytest.approx(10**0.5, rel=1e-4)
     if rule == "paper":
         assert rate(0.25) == pytest.approx(0.0048)
+
+
+@pytest.mark.parametrize(("steps", "total"), [(20_288, 380.0), (3_000, 146.1), (300, 46.2)])
+def test_short_searches_have_a_smaller_sum(steps: int, total: float) -> None:
+    """Without a setting the sum follows the root of the number of steps, from the official run's 380 down."""
+    method = TuNAS(SPACE, [platform()], TuNASSettings())
+    edges = np.linspace(0.25, 1, steps + 1)
+    rates = [method.policy_rate(a, b, True) for a, b in itertools.pairwise(edges)]
+    assert sum(rates) == pytest.approx(total, abs=0.1)
 
 
 def test_a_search_spends_the_whole_sum() -> None:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from sartor.errors import RequestError
 from sartor.methods.evaluator import Evaluator
-from sartor.methods.policy_method import PolicyMethod
+from sartor.methods.policy_method import PolicyMethod, root_of_steps
 from sartor.platforms import Platform
 from sartor.policy import Adam, Policy
 from sartor.seeds import numpy_generator
@@ -188,8 +188,7 @@ class FPNAS(PolicyMethod):
         """Adam's rate for a step that takes the search from progress ``before`` to ``after``."""
         if self.settings.rate_rule == "paper":
             return self.settings.rate
-        steps = (1.0 - start) / max(after - before, 1e-9)
-        return self.settings.rate * math.sqrt(_PAPER_STEPS / steps)
+        return self.settings.rate / root_of_steps(_PAPER_STEPS, start, before, after)
 
     def _convert(self, progress: float) -> None:
         """From factorised to joint at the share ``conversion``; Adam starts anew, as its moments do not map."""

@@ -146,6 +146,14 @@ def costs_of(row: NDArray[np.int64], budgets: Sequence[mrf.Budget]) -> dict[str,
     return {b.name: b.cost_of(row) for b in budgets}
 
 
+def root_of_steps(steps: int, start: float, before: float, after: float) -> float:
+    """The root of the number of steps in which a policy learns, over that of a published run.
+
+    The steps are counted as if all moved progress as far as the one from ``before`` to ``after``.
+    """
+    return math.sqrt((1.0 - start) / max(after - before, 1e-9) / steps)
+
+
 def share_of_rate(total: float, growth: float, start: float, before: float, after: float) -> float:
     """The part of ``total`` that a step from one progress to another may learn with.
 

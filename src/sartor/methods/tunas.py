@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from sartor.errors import RequestError
 from sartor.methods.evaluator import Evaluator
-from sartor.methods.policy_method import PolicyMethod, share_of_rate
+from sartor.methods.policy_method import PolicyMethod, root_of_steps, share_of_rate
 from sartor.methods.reinforce import Controller
 from sartor.methods.rewards import Reward, RewardName
 from sartor.platforms import Platform
@@ -52,6 +52,9 @@ _RECIPE: Mapping[str, Any] = {
     "initialiser": "tensorflow",
 }
 
+# The official policy learns in steps 6,762 to 27,050, with rates that add up to 380.
+_OFFICIAL_STEPS, _OFFICIAL_SUM = 20_288, 380.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class TuNASSettings:
@@ -65,8 +68,9 @@ class TuNASSettings:
     count only where there are weights to warm up.
 
     ``rate_sum``: the policy's rates over all steps add up to this, whatever their number. The official run's add up to
-    380, of 4,096 pictures a step; ours has fewer samples per step, hence a part of it. In a few hundred steps of one
-    sample 150 follows their noise, and 40 does better (recipes/results/tunas_table_oracle.md).
+    380 in 20,288 steps. null: 380 times the root of the steps at hand over 20,288, that is 150 in 3,000 steps and 47 in
+    300: noise, which adds up like a random walk, then moves the policy as far as in the official run, and few steps are
+    not spent on following it (recipes/results/tunas_table_oracle.md has the figures).
     ``rate_growth``: the rate's growth from the end of the freeze to the end of the search, exponential (1: constant).
     ``rate_rule``: ``paper`` takes ``base_rate`` as the first rate per step in place of the sum. It is 0.0003 per 256
     pictures of a training step, 0.0048 at 4,096, and meant for 27,050 steps.
@@ -83,7 +87,7 @@ class TuNASSettings:
     filter_warmup: bool | float = True
     freeze: float = 0.25
     rate_rule: Literal["scaled", "paper"] = "scaled"
-    rate_sum: float = 150.0
+    rate_sum: float | None = None
     rate_growth: float = 10.0
     base_rate: float = 0.0048
     entropy_weight: float = 0.0
@@ -104,7 +108,12 @@ class TuNASSettings:
                     f"method.{name}: {getattr(self, name)}; a warm-up must end before the policy learns, so it is a "
                     f"share from 0 to method.freeze ({self.freeze}), true or false"
                 )
-        if self.rate_sum < 0 or self.base_rate < 0 or self.rate_growth <= 0 or self.entropy_weight < 0:
+        if (
+            (self.rate_sum is not None and self.rate_sum < 0)
+            or self.base_rate < 0
+            or self.rate_growth <= 0
+            or self.entropy_weight < 0
+        ):
             raise RequestError("method: rate_sum, base_rate and entropy_weight may not be negative, rate_growth not 0")
 
 
@@ -174,15 +183,18 @@ class TuNAS(PolicyMethod):
     def policy_rate(self, before: float, after: float, frozen_first: bool) -> float:
         """The policy's rate for a step that takes the search from progress ``before`` to ``after``.
 
-        It is 0 during the freeze, then grows. With ``rate_sum`` it is the integral of the growing rate over the step,
-        so that the rates of all steps add up to the sum whatever their number.
+        It is 0 during the freeze, then grows: the integral of the growing rate over the step, so that the rates of
+        all steps add up to the sum whatever their number.
         """
         s = self.settings
         freeze = s.freeze if frozen_first else 0.0
         if s.rate_rule == "paper":
             grown = s.rate_growth ** ((before - freeze) / (1 - freeze))
             return 0.0 if before < freeze else float(s.base_rate * grown)
-        return share_of_rate(s.rate_sum, s.rate_growth, freeze, before, after)
+        total = s.rate_sum
+        if total is None:
+            total = _OFFICIAL_SUM * root_of_steps(_OFFICIAL_STEPS, freeze, before, after)
+        return share_of_rate(total, s.rate_growth, freeze, before, after)
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "controllers": [controller.state_dict() for controller in self.controllers]}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sartor import mrf
 from sartor.costs.factors import Factor, FactorCost
 from sartor.errors import RequestError
+from sartor.mrf.elimination import logsumexp
 from sartor.policy.activity import Activity
 from sartor.policy.layout import Groups, Layout
 from sartor.space import SearchSpace
@@ -222,8 +223,9 @@ class Policy:
         if not self.active_only:
             return np.asarray(self._logs[np.arange(len(self.groups)), self._layout.cells(rows)])
         parts = [rows[part] for part in self._parts(len(rows), self._layout.options.size)]
-        masses = [(self._matching(part) * self._free).sum(axis=2) for part in parts]
-        return np.log(np.concatenate(masses)) if masses else np.zeros((0, len(self.groups)))
+        # In logs throughout: a decided policy gives cells probabilities that floating point cannot hold.
+        masses = [logsumexp(np.where(self._matching(part), self._logs, -np.inf), axis=2) for part in parts]
+        return np.concatenate(masses) if masses else np.zeros((0, len(self.groups)))
 
     def _network_masses(self) -> FactorCost:
         """The log masses of networks as factors: each over a group and what decides whether its members matter."""
