@@ -89,6 +89,18 @@ def test_equalising_spreads_values_evenly() -> None:
         assert (np.diff(flat[..., channel].ravel()[order].astype(int)) >= 0).all()
 
 
+@pytest.mark.parametrize("side", [24, 100])
+def test_a_channel_of_one_value_stays_as_it_is(side: int) -> None:
+    """Nothing can be stretched or spread where there is one value; the other channels are."""
+    picture = np.full((side, side, 3), (7, 0, 255), np.uint8)
+    assert np.array_equal(done("autocontrast", picture=picture), picture)
+    assert np.array_equal(done("equalize", picture=picture), picture)
+    picture[: side // 2, :, 1] = 40
+    for name in ("autocontrast", "equalize"):
+        out = done(name, picture=picture)
+        assert np.array_equal(out[..., ::2], picture[..., ::2]) and out[0, 0, 1] == 255
+
+
 def test_enhancements_by_hand() -> None:
     """Factors 1 + m away from black, the mean grey, the grey picture, and the blurred one; m = 0 changes nothing."""
     grey = np.asarray(Image.fromarray(PICTURE).convert("L"), dtype=float)[..., None]
