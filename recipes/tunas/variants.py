@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,12 +16,14 @@ class Variant:
     """How one search differs from the main one.
 
     ``space`` None: that of the experiment; settings of ``tunas`` replace those of the size, ``options`` are further
-    options of the space. ``share``: its length as a part of ``Size.search`` (None: ``Size.ablation_share``).
+    options of the space. ``rate``: a factor of the policy's ``rate_sum``. ``share``: the search's length as a part of
+    ``Size.search`` (None: ``Size.ablation_share``).
     """
 
     space: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     tunas: Mapping[str, Any] = field(default_factory=dict)
+    rate: float = 1.0
     share: float | None = None
 
 
@@ -35,13 +38,16 @@ class Question:
 
 
 _ENLARGED, _PROXYLESS = "proxylessnas_enlarged", "proxylessnas"
+# A constant rate keeps the sum of the growing one, or its start: tenfold growth sums to 9 / ln 10 times the latter.
+_CONSTANT, _START = {"rate_growth": 1.0}, math.log(10) / 9
 _NO_WARMUPS = {"op_warmup": False, "filter_warmup": False}
 
 VARIANTS: Mapping[str, Variant] = {
     MAIN: Variant(share=1.0),
     "enlarged": Variant(space=_ENLARGED),
     "enlarged_no_warmups": Variant(space=_ENLARGED, tunas=_NO_WARMUPS),
-    "enlarged_constant_rate": Variant(space=_ENLARGED, tunas={"rate_growth": 1.0}),
+    "enlarged_constant_rate": Variant(space=_ENLARGED, tunas=_CONSTANT),
+    "enlarged_low_rate": Variant(space=_ENLARGED, tunas=_CONSTANT, rate=_START),
     "proxyless": Variant(space=_PROXYLESS),
     "proxyless_uncollapsed": Variant(space=_PROXYLESS, options={"collapsed": False}),
     "proxyless_per_stride": Variant(space=_PROXYLESS, options={"filters": "doubled_per_stride"}),
@@ -59,7 +65,10 @@ QUESTIONS = (
     Question(
         title="Finding 4: every choice with weights of its own", changed="proxyless_uncollapsed", base="proxyless"
     ),
-    Question(title="Section 4.2: constant policy rate", changed="enlarged_constant_rate", base="enlarged"),
+    Question(
+        title="Section 4.2: constant policy rate of the same sum", changed="enlarged_constant_rate", base="enlarged"
+    ),
+    Question(title="Section 4.2: policy rate stays where it starts", changed="enlarged_low_rate", base="enlarged"),
     Question(
         title="Table 8: filters doubled per stride, against the fixed ones of ProxylessNAS",
         changed="proxyless_per_stride",

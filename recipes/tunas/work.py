@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sartor.data import Augmentation, IndexSets, Pictures, make_index_sets
+from sartor.methods.tunas import TuNASSettings
 from sartor.pipeline.search import search
 from sartor.pipeline.setting import Setting
 from sartor.pipeline.training import fit_alone
@@ -114,7 +115,7 @@ def make_setting(job: Job, piece: Piece) -> Setting:
         index_sets=_index_sets(size, pictures, everything=piece.kind == "long"),
         platforms=(target.platform(),),
         method_name="tunas",
-        method_settings=dataclasses.replace(size.tunas, **variant.tunas),
+        method_settings=_method_settings(size, variant),
         search=dataclasses.replace(size.search, epochs=size.search.epochs * share),
         train=train,
         augmentation=size.augmentation or Augmentation.standard(pictures.train),
@@ -124,6 +125,11 @@ def make_setting(job: Job, piece: Piece) -> Setting:
         evaluation_batch=size.evaluation_batch,
         cloud=0,
     )
+
+
+def _method_settings(size: Size, variant: Variant) -> TuNASSettings:
+    assert size.tunas.rate_sum is not None  # every size states it, so that the variants' rates are shares of it
+    return dataclasses.replace(size.tunas, rate_sum=size.tunas.rate_sum * variant.rate, **variant.tunas)
 
 
 @functools.cache

@@ -90,7 +90,7 @@ def test_the_ablations(tmp_path: Path) -> None:
     job = Job(tmp_path, "smoke", tuple(plan_ablations(VARIANTS, [0, 1])))
     put(job)
     found = contrasts.collect(job)
-    assert [q["test_accuracy"]["mean"] for q in found["questions"]] == [-1.0, *[0.0] * 7]
+    assert [q["test_accuracy"]["mean"] for q in found["questions"]] == [-1.0, *[0.0] * 8]
     variant = found["variants"]["proxyless_per_block"]
     assert variant["test_accuracy"]["mean"] == 56.5
     assert variant["off_target_percent"]["argmax"]["mean"] == pytest.approx(10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,18 @@ def test_only_the_main_search_has_the_whole_length() -> None:
     assert SIZES["cpu"].ablation_share == FULL.ablation_share == 0.25
     settings = work.make_setting(job, Piece("search", "enlarged_no_warmups", 0)).method_settings
     assert settings == dataclasses.replace(SIZES["smoke"].tunas, **VARIANTS["enlarged_no_warmups"].tunas)
+
+
+def test_constant_rates_of_the_policy() -> None:
+    """One learns as much in all as the growing rate, the other as fast as that one at first."""
+    job = work.Job(Path("nowhere"), "smoke", ())
+    names = ("enlarged", "enlarged_constant_rate", "enlarged_low_rate")
+    growing, same_sum, low = (work.make_setting(job, Piece("search", name, 0)).method() for name in names)
+    steps = np.linspace(0.25, 1, 1001)
+    rates = [[m.policy_rate(a, b, True) for a, b in itertools.pairwise(steps)] for m in (growing, same_sum, low)]
+    assert sum(rates[0]) == pytest.approx(sum(rates[1]))
+    assert rates[2] == pytest.approx([rates[0][0]] * 1000, rel=2e-3)
+    assert rates[0][-1] == pytest.approx(10 * rates[0][0], rel=5e-3)
 
 
 @pytest.mark.slow
