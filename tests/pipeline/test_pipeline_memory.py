@@ -13,15 +13,27 @@ from sartor.export import ModelCard, export_onnx, peak_activation_bytes
 from sartor.space import SearchSpace
 from sartor.testing import small_space
 
-# 50 random architectures over the registered spaces; those made for pictures of the paper's size are few and slow.
+COUNTS = {
+    "mobilenet_v1": 8,
+    "channel_bench_macro": 6,
+    "nas_bench_macro": 6,
+    "proxylessnas": 4,
+    "proxylessnas_enlarged": 3,
+    "mobilenetv3_like": 4,
+    "fbnetv2_f": 3,
+    "fbnetv2_f_fine": 2,
+    "fbnetv2_f_plus": 4,
+    "fpnas_l0": 1,
+    "fpnas_l1": 1,
+    "fpnas_l2": 1,
+}
+# 50 random architectures over the registered spaces at a small size.
 SPACES: dict[str, tuple[SearchSpace, int]] = {
-    "mobilenet_v1": (small_space("mobilenet_v1"), 14),
+    **{name: (small_space(name), count) for name, count in COUNTS.items()},
     "mobilenet_v1 on grey pictures of 28": (
         spaces.create("mobilenet_v1", num_classes=7, image_size=28, in_channels=1, multiplier=0.25, divisor=4),
-        14,
+        7,
     ),
-    "channel_bench_macro": (small_space("channel_bench_macro"), 10),
-    "nas_bench_macro": (small_space("nas_bench_macro"), 12),
 }
 
 
@@ -44,7 +56,7 @@ def test_peak_memory_is_that_of_the_exported_graph(name: str, tmp_path: Path) ->
     space, count = SPACES[name]
     rows = space.sample(count, np.random.default_rng(11))
     costs = space.cost("peak_memory_bytes")(rows)
-    assert len(set(costs.tolist())) > 3  # the rows differ in what is checked
+    assert len(set(costs.tolist())) > count // 4  # the rows differ in what is checked
     for row, cost in zip(rows, costs, strict=True):
         path = export_onnx(space.architecture(row).build(), card(space), tmp_path / "network.onnx")
         assert peak_activation_bytes(path) == cost, space.architecture(row)
