@@ -159,8 +159,8 @@ SIZES = {
     # middle of every space) and two layers a block; a target in MACs, the median of random networks of the enlarged
     # space. Batches of 32, of 128 for the policy: a quarter of what an architecture sees officially. 4.4 epochs of
     # search, 2 alone, with a rate of 0.1 a step, five times the paper's by its rule: settled on single trainings (see
-    # the README) before anything was compared. A policy rate that sums to 150: the method's own rule gives 171 to the main
-    # searches and 86 to the short ones of the ablations. No second stage.
+    # the README) before anything was compared. The policy's rates sum to 150: the method's own rule gives the main
+    # searches 171 and the short ones of the ablations 86. No second stage.
     "cpu": Size(
         name="cpu",
         source="cifar10_sheets",
