@@ -127,7 +127,7 @@ def test_row_entropies_of_f() -> None:
 
 def test_distinct_networks() -> None:
     """A bypassed row is one network per channel value: kernel 0 counts once where the paper counts all its values."""
-    channels = [len(channel_options(row, 1.0)) for row in TABLE_1.rows]
+    channels = [len(channel_options(row)) for row in TABLE_1.rows]
     per_row = [c + 2 * n // 3 for c, n in zip(channels, F_COUNTS, strict=True)]
     assert space_of("fbnetv2_f").distinct == math.prod(per_row)
 
@@ -332,7 +332,7 @@ def test_heads() -> None:
 
 
 def test_small_machines() -> None:
-    """A multiplier scales stem, rows and head, a depth caps the repeats, a divisor makes finer inner widths."""
+    """A multiplier scales stem, rows and head, a divisor makes finer inner widths; repeats and options have caps."""
     small = spaces.create("fbnetv2_f", image_size=32, multiplier=0.5, depth=1, divisor=4)
     assert small.largest is not None
     assert [b.stack.out_channels for b in small.largest.blueprint.blocks][:4] == [8, 8, 12, 12]
@@ -340,6 +340,11 @@ def test_small_machines() -> None:
     assert small.decisions[-1].options == (56, 60, 64, 68, 72, 76, 80, 84, 88, 92)
     assert small.largest.blueprint.blocks[-2].stack.out_channels == 992
     inner = small.blueprint(settled(small, expansion=0.75)).blocks[2].layers[0].out_channels
+    few = spaces.create("fbnetv2_f", channel_choices=3)
+    assert [d.options for d in few.decisions if d.name in ("row3_channels", "row10_channels")] == [
+        (16, 20, 24),
+        (112, 144, 184),
+    ]
     assert inner == 12  # 0.75 x 12 = 9, rounded to a multiple of 4 and up, because 8 lost more than 5 %
 
 
@@ -354,6 +359,7 @@ def test_small_machines() -> None:
         ({"multiplier": 0}, "multiplier 0 is not possible"),
         ({"depth": 0}, "depth 0 is not possible"),
         ({"divisor": -8}, "divisor -8 is not possible"),
+        ({"channel_choices": 1}, "channel_choices 1 is not possible, at least 2"),
         ({"deapth": 1}, "did you mean 'depth'"),
     ],
 )

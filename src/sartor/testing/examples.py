@@ -17,7 +17,9 @@ def space_names() -> tuple[str, ...]:
     return (*spaces.names(), *_EXAMPLES)
 
 
-_SMALL = {"image_size": 8, "num_classes": 5, "multiplier": 0.25, "depth": 2}
+_SMALL = {"image_size": 8, "num_classes": 5, "multiplier": 0.25, "depth": 2, "channel_choices": 3}
+# Spaces made for large networks, whose banks of weights are large even so.
+_SMALLER = dict.fromkeys(("fpnas_l0", "fpnas_l1", "fpnas_l2"), {"multiplier": 0.125})
 
 
 @cache
@@ -26,7 +28,8 @@ def small_space(name: str) -> SearchSpace:
     if name in _EXAMPLES:
         return _EXAMPLES[name]()
     known = inspect.signature(spaces.builder(name)).parameters
-    return spaces.create(name, **{k: v for k, v in _SMALL.items() if k in known})
+    small = {**_SMALL, **_SMALLER.get(name, {})}
+    return spaces.create(name, **{k: v for k, v in small.items() if k in known})
 
 
 def two_exits(*, num_classes: int = 5, image_size: int = 16) -> SearchSpace:

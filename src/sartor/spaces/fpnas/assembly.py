@@ -73,7 +73,7 @@ def macro_space(
         setting = Setting(**{"image_size": image_size, **options})
         setting.check(name)
         table = macro.scaled(setting.multiplier).shortened(setting.depth).laid_out(setting.layout, setting.image_size)
-        places = list(_places(table, setting.multiplier, attention, fine))
+        places = list(_places(table, setting, attention, fine))
         groups = [place.decisions for place in places if not place.repeated]
         decisions = [decision for group in groups for decision in group]
         return SearchSpace(
@@ -96,7 +96,7 @@ def macro_space(
     return build
 
 
-def _places(table: Macro, multiplier: float, attention: Attention, fine: bool) -> Iterator[Place]:
+def _places(table: Macro, setting: Setting, attention: Attention, fine: bool) -> Iterator[Place]:
     for r, row in enumerate(table.rows, 1):
         for b in range(1, row.blocks + 1):
             name = f"row{r}_block{b}"
@@ -106,7 +106,7 @@ def _places(table: Macro, multiplier: float, attention: Attention, fine: bool) -
                 repeated=b > 1 and not fine,
                 stride=row.stride if b == 1 else 1,
                 expansions=row.expansions,
-                channels=channel_options(row, multiplier),
+                channels=channel_options(row, setting.multiplier, setting.channel_choices),
                 attention=attention,
             )
 

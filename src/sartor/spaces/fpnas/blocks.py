@@ -90,7 +90,6 @@ def block_resolver(side: int, stride: int, max_in: int, rules: BlockRules) -> Re
     def bypassed(width_in: int, width: int) -> Stack:
         return bypass(Stack(width_in, side), width, stride)
 
-    @cache
     def resolve(width_in: int, kernel: int, activation: str, splits: int, expansion: float, width: int) -> Stack:
         if kernel == 0:
             return bypassed(width_in, width)

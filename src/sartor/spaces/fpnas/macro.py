@@ -66,10 +66,16 @@ def lay_out(strides: Sequence[int], layout: Layout, image_size: int) -> list[int
     return [1 if i in flat else stride for i, stride in enumerate(strides)]
 
 
-def channel_options(row: Row, multiplier: float) -> tuple[int, ...]:
-    """The searched output channels of a row, scaled; options that fall together are one."""
+def channel_options(row: Row, multiplier: float = 1.0, at_most: int | None = None) -> tuple[int, ...]:
+    """The searched output channels of a row, scaled; options that fall together are one.
+
+    ``at_most`` so many are kept, evenly spread from the smallest to the largest (2 or more).
+    """
     low, high, step = row.channels
-    return tuple(sorted({scaled(c, multiplier) for c in range(low, high + 1, step)}))
+    found = sorted({scaled(c, multiplier) for c in range(low, high + 1, step)})
+    if at_most is None or len(found) <= at_most:
+        return tuple(found)
+    return tuple(found[i * (len(found) - 1) // (at_most - 1)] for i in range(at_most))
 
 
 def scaled(channels: int, multiplier: float) -> int:

@@ -32,6 +32,7 @@ class Setting:
         expansion_base, squeeze, share_activation, divisor: see :class:`sartor.spaces.fpnas.blocks.BlockRules`.
         multiplier: scales all channels of the table, for networks much smaller than the paper's.
         depth: blocks of a row at most; None leaves the table's.
+        channel_choices: channel values of a row at most; None leaves the table's.
     """
 
     num_classes: int = 1000
@@ -44,6 +45,7 @@ class Setting:
     share_activation: bool = False
     multiplier: float = 1.0
     depth: int | None = None
+    channel_choices: int | None = None
     divisor: int = 8
 
     def check(self, space: str) -> None:
@@ -60,6 +62,10 @@ class Setting:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise RequestError(f"{space}: {name} {value} is not possible, it must be above 0")
+        if self.channel_choices is not None and self.channel_choices < 2:
+            raise RequestError(
+                f"{space}: channel_choices {self.channel_choices} is not possible, at least 2 are needed"
+            )
 
     @property
     def options(self) -> dict[str, Any]:
