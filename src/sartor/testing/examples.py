@@ -19,7 +19,7 @@ def space_names() -> tuple[str, ...]:
 
 _SMALL = {"image_size": 8, "num_classes": 5, "multiplier": 0.25, "depth": 2, "channel_choices": 3}
 # Spaces made for large networks, whose banks of weights are large even so.
-_SMALLER = dict.fromkeys(("fpnas_l0", "fpnas_l1", "fpnas_l2"), {"multiplier": 0.125})
+_SMALLER = {f"fpnas_l{i}": {"multiplier": 0.125} for i in range(3)}
 
 
 @cache
