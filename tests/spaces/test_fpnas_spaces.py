@@ -14,7 +14,9 @@ from sartor.errors import RequestError
 from sartor.layers import Gate, Residual, SplitAttention
 from sartor.space import SearchSpace
 from sartor.spaces.fpnas.fbnetv2_f import TABLE_1
-from sartor.spaces.fpnas.fpnas_l import L0, L1, L2
+from sartor.spaces.fpnas.fpnas_l0 import L0
+from sartor.spaces.fpnas.fpnas_l1 import L1
+from sartor.spaces.fpnas.fpnas_l2 import L2
 from sartor.spaces.fpnas.macro import channel_options
 
 NAMES = ("fbnetv2_f", "fbnetv2_f_fine", "fbnetv2_f_plus", "fpnas_l0", "fpnas_l1", "fpnas_l2")

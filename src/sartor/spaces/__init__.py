@@ -20,11 +20,11 @@ _MODULES = {
     "proxylessnas_enlarged": "sartor.spaces.tunas.proxylessnas_enlarged",
     "mobilenetv3_like": "sartor.spaces.tunas.mobilenetv3_like",
     "fbnetv2_f": "sartor.spaces.fpnas.fbnetv2_f",
-    "fbnetv2_f_fine": "sartor.spaces.fpnas.fbnetv2_f",
-    "fbnetv2_f_plus": "sartor.spaces.fpnas.fbnetv2_f",
-    "fpnas_l0": "sartor.spaces.fpnas.fpnas_l",
-    "fpnas_l1": "sartor.spaces.fpnas.fpnas_l",
-    "fpnas_l2": "sartor.spaces.fpnas.fpnas_l",
+    "fbnetv2_f_fine": "sartor.spaces.fpnas.fbnetv2_f_fine",
+    "fbnetv2_f_plus": "sartor.spaces.fpnas.fbnetv2_f_plus",
+    "fpnas_l0": "sartor.spaces.fpnas.fpnas_l0",
+    "fpnas_l1": "sartor.spaces.fpnas.fpnas_l1",
+    "fpnas_l2": "sartor.spaces.fpnas.fpnas_l2",
 }
 
 

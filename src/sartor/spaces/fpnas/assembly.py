@@ -59,15 +59,18 @@ class Place:
 
 
 def macro_space(
-    name: str, macro: Macro, attention: Attention, *, image_size: int = 224, fine: bool = False
+    module: str, macro: Macro, attention: Attention, *, image_size: int = 224, fine: bool = False
 ) -> Callable[..., SearchSpace]:
     """The function that builds the space of a macro table; it takes the options of :class:`Setting`.
 
     Args:
+        module: the dotted name of the module that describes the space; its last part is the space's name.
         attention: the fifth variable of a block beside kernel, activation, expansion and channels.
         image_size: the default size of pictures.
         fine: every block chooses for itself; otherwise the blocks of a row share one choice.
     """
+
+    name = module.rpartition(".")[2]
 
     def build(**options: Any) -> SearchSpace:
         setting = Setting(**{"image_size": image_size, **options})
@@ -90,7 +93,7 @@ def macro_space(
 
     parameters = inspect.signature(Setting).parameters.values()
     shown = [p.replace(default=image_size) if p.name == "image_size" else p for p in parameters]
-    build.__name__ = build.__qualname__ = name
+    build.__name__, build.__qualname__, build.__module__ = name, name, module
     build.__annotations__ = {**get_type_hints(Setting), "return": SearchSpace}
     build.__signature__ = inspect.Signature(shown, return_annotation=SearchSpace)  # type: ignore[attr-defined]
     return build

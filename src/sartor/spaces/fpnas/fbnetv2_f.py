@@ -1,4 +1,6 @@
-"""The FBNetV2-F spaces of FP-NAS, Table 1 (macro) and Table 2 (micro), taken literally.
+"""FBNetV2-F of FP-NAS: kernel, activation, squeeze-excite, expansion and channels per row (arXiv 2011.10949).
+
+Tables 1 (macro) and 2 (micro) of the paper, taken literally.
 
 | row  | largest input | expansion             | channels (min, max, step) | blocks | stride |
 |------|---------------|-----------------------|---------------------------|--------|--------|
@@ -15,17 +17,14 @@
 | 10   | 7 x 184       | the same              | (112, 184, 8)             | 3      | 1      |
 | head | 7 x 184       | conv 1x1, pool, linear | 1984                     |        |        |
 
-Every block has a kernel of 0 (bypass), 3 or 5, ReLU or hard swish, and squeeze-excite or not (``fbnetv2_f``,
-``fbnetv2_f_fine``) or 0, 1, 2 or 4 splits of a split attention, where 1 is squeeze-excite (``fbnetv2_f_plus``, the
-paper's FBNetV2-F++). The blocks of a row share one choice, in the fine space every block has its own.
-
-These tables give 2.696e24, 5.840e42 and 2.760e27 architectures; the paper prints 6e25, 1e45 and a thousand times the
-first, which no natural reading of its tables yields but for that ratio (reference 1.2).
+Every row has a kernel of 0 (bypass), 3 or 5, ReLU or hard swish, and squeeze-excite or not; its blocks share the
+choice. The tables give 2.696e24 architectures; the paper prints 6e25, which no natural reading of them yields
+(reference 1.2).
 """
 
 from __future__ import annotations
 
-from sartor.spaces.fpnas.assembly import SPLITS, SQUEEZE_EXCITE, macro_space
+from sartor.spaces.fpnas.assembly import SQUEEZE_EXCITE, macro_space
 from sartor.spaces.fpnas.macro import Macro, Row
 
 TABLE_1 = Macro(
@@ -45,6 +44,4 @@ TABLE_1 = Macro(
     head=1984,
 )
 
-fbnetv2_f = macro_space("fbnetv2_f", TABLE_1, SQUEEZE_EXCITE)
-fbnetv2_f_fine = macro_space("fbnetv2_f_fine", TABLE_1, SQUEEZE_EXCITE, fine=True)
-fbnetv2_f_plus = macro_space("fbnetv2_f_plus", TABLE_1, SPLITS)
+fbnetv2_f = macro_space(__name__, TABLE_1, SQUEEZE_EXCITE)
