@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from functools import cache
-from typing import Any
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
 import pytest
 
 from sartor import mrf, spaces
+from sartor.config.read import options_type
 from sartor.errors import RequestError
 from sartor.layers import Gate, Residual, SplitAttention
 from sartor.space import SearchSpace
@@ -348,6 +350,17 @@ def test_small_machines() -> None:
         (112, 144, 184),
     ]
     assert inner == 12  # 0.75 x 12 = 9, rounded to a multiple of 4 and up, because 8 lost more than 5 %
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_job_file_knows_the_options(name: str) -> None:
+    """Every option can stand in a job file with its type, and has the space's own default."""
+    hints = get_type_hints(options_type(name))
+    assert hints["depth"] == int | None
+    assert hints["head"] == Literal["conv", "pool"]
+    assert set(hints) == set(space_of(name).options)
+    assert inspect.signature(spaces.builder(name)).parameters["image_size"].default == SIZES.get(name, 224)
+    assert spaces.builder(name).__name__ == name
 
 
 @pytest.mark.parametrize(
