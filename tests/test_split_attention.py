@@ -120,6 +120,24 @@ def test_memory_by_hand() -> None:
     assert plain_peak_elements(single) == single.peak_memory_bytes // 4 == 4 * 6 + 2 * 4 * 6
 
 
+@pytest.mark.parametrize("inside", [3, 16])
+def test_memory_of_long_branches(inside: int) -> None:
+    """The input waits until the last branch has read it, and the earlier branches until they are summed."""
+    start = Stack(4, 6)
+    branches = [
+        start.activation().conv(f"in{r}", inside).batch_norm().conv(f"mid{r}", inside).conv(f"out{r}", 5, stride=2)
+        for r in range(3)
+    ]
+    gate = Stack(5, 3).activation().global_pool().conv("reduce", 2).batch_norm().conv("expand", 15)
+    for body in (start.split_attention(branches, gate), start.activation().split_attention(branches, gate)):
+        network = blueprint(body.conv("last", 4))
+        assert plain_peak_elements(network) == network.peak_memory_bytes // 4
+    # In the second branch the input (4 x 36) still waits, and the first branch's output (5 x 9) already does. Either
+    # in1 runs, on an activation that had to be written beside the input, or mid1.
+    waiting = 4 * 36 + 5 * 9
+    assert network.peak_memory_bytes // 4 == waiting + max((4 + inside) * 36, 2 * inside * 36)
+
+
 def test_survives_json() -> None:
     """A split attention written as JSON and read back is equal."""
     before = blueprint(Stack(8, 6).conv("expand", 8).then(attention(8, 2)))

@@ -109,8 +109,8 @@ def _body_peak(body: Sequence[Node], held: int, kept: bool) -> tuple[int, bool]:
 def _attention_peak(node: SplitAttention, held: int, kept: bool) -> tuple[int, int]:
     """The peak of a split attention and the elements of its input, which the last branch reads last.
 
-    The branches wait side by side while they are summed and while the gate runs; the softmax over the branches writes
-    beside its input, and the products and their sum are written over the branches.
+    The branches wait side by side while the gate reads their sum; the softmax over the branches writes beside its
+    input, and the products and their sum are written over the branches.
     """
     entering = next(walk_layers(node.branches[0])).in_elements
     branch, logits = _out_elements(node.branches[0]), _out_elements(node.gate)
@@ -118,7 +118,7 @@ def _attention_peak(node: SplitAttention, held: int, kept: bool) -> tuple[int, i
     peak = max(_body_peak(body, held + i * branch, kept or i < last)[0] for i, body in enumerate(node.branches))
     held += len(node.branches) * branch + (entering if kept else 0)
     gate, _ = _body_peak(node.gate, held, False)
-    return max(peak, held + branch, gate, held + 2 * logits), entering
+    return max(peak, gate, held + 2 * logits), entering
 
 
 def _out_elements(body: Sequence[Node]) -> int:
