@@ -20,6 +20,7 @@ from sartor.spaces.fpnas.fpnas_l0 import L0
 from sartor.spaces.fpnas.fpnas_l1 import L1
 from sartor.spaces.fpnas.fpnas_l2 import L2
 from sartor.spaces.fpnas.macro import channel_options
+from sartor.testing.supernet_contract import assert_same_function, pictures
 
 NAMES = ("fbnetv2_f", "fbnetv2_f_fine", "fbnetv2_f_plus", "fpnas_l0", "fpnas_l1", "fpnas_l2")
 
@@ -382,3 +383,16 @@ def test_wrong_options(options: dict[str, object], message: str) -> None:
     """An impossible option is refused in one sentence."""
     with pytest.raises(RequestError, match=message):
         spaces.create("fbnetv2_f", **options)
+
+
+def test_supernet_with_other_options() -> None:
+    """With the pool head, shared activations and expansions of the input, supernet and extracted network agree."""
+    options = {"head": "pool", "share_activation": True, "expansion_base": "in", "squeeze": "fixed"}
+    space = spaces.create(
+        "fbnetv2_f_plus", num_classes=5, image_size=16, multiplier=0.25, depth=2, channel_choices=2, **options
+    )
+    supernet = space.supernet(seed=0).double()
+    assert space.largest is not None
+    for row in (space.largest.row, *space.sample(2, np.random.default_rng(0))):
+        architecture = space.architecture(row)
+        assert_same_function(supernet, architecture, supernet.extract(architecture), pictures(space))
