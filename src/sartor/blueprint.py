@@ -78,9 +78,9 @@ class Blueprint:
 
     def count(self, name: str) -> int:
         """A count by the convention of others, such as ``fbnet_zoo_macs`` (see :mod:`sartor.costs.conventions`)."""
-        from sartor.costs.conventions import CONVENTIONS
+        from sartor.costs.conventions import count
 
-        return sum(map(CONVENTIONS[name], self.layers))
+        return count(self.layers, name)
 
     @cached_property
     def peak_memory_bytes(self) -> int:

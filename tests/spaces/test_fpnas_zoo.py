@@ -75,3 +75,5 @@ def test_counts_of_a_space_are_those_of_its_networks() -> None:
     assert (space.cost("fbnet_zoo_macs")(rows) - space.cost("macs")(rows)).tolist() == pools
     with pytest.raises(RequestError, match=r"unknown cost 'fbnet_macs'.*fbnet_zoo_macs"):
         space.cost("fbnet_macs")
+    with pytest.raises(RequestError, match=r"unknown count 'macs'; known are fbnet_zoo_macs, fbnet_zoo_params"):
+        networks[0].count("macs")

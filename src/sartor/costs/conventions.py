@@ -7,8 +7,9 @@ platforms state their budgets in our own counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from sartor.errors import RequestError
 from sartor.layers import Layer
 
 
@@ -29,3 +30,14 @@ CONVENTIONS: dict[str, Callable[[Layer], int]] = {
     "fbnet_zoo_macs": fbnet_zoo_macs,
     "fbnet_zoo_params": fbnet_zoo_params,
 }
+
+
+def count(layers: Iterable[Layer], name: str) -> int:
+    """The sum of a count over layers.
+
+    Raises:
+        RequestError: no convention has that name.
+    """
+    if name not in CONVENTIONS:
+        raise RequestError(f"unknown count {name!r}; known are {', '.join(CONVENTIONS)}")
+    return sum(map(CONVENTIONS[name], layers))
