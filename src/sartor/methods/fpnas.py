@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from sartor.errors import RequestError
 from sartor.methods.evaluator import Evaluator
-from sartor.methods.policy_method import PolicyMethod, root_of_steps
+from sartor.methods.policy_method import PolicyMethod, one_each, root_of_steps
 from sartor.platforms import Platform
 from sartor.policy import Adam, Policy
 from sartor.seeds import numpy_generator
@@ -98,8 +98,7 @@ class FPNAS(PolicyMethod):
         self, space: Any, platforms: Sequence[Platform], settings: FPNASSettings | None = None, seed: int = 0
     ) -> None:
         settings = settings or FPNASSettings()
-        self.decisions = [[d.name] for d in space.decisions]
-        groups = space.groups if settings.distribution == "joint" else self.decisions
+        groups = space.groups if settings.distribution == "joint" else one_each(space)
         super().__init__(space, platforms, settings, [Policy(space, groups) for _ in platforms], seed)
         self.optimisers = [Adam(policy.logits.shape) for policy in self.policies]
         self.spread = _RunningSpread()
@@ -107,7 +106,7 @@ class FPNAS(PolicyMethod):
     @property
     def passes_per_step(self) -> int:
         """Samples of the first step, of all platforms."""
-        return sum(self._samples(policy, least=1) for policy in self.policies)
+        return sum(self._samples(policy.entropy_nats, least=1) for policy in self.policies)
 
     @property
     def scorings_per_step(self) -> int:
@@ -127,10 +126,11 @@ class FPNAS(PolicyMethod):
 
     def _platform_step(self, k: int, evaluator: Evaluator, before: float) -> dict[str, float]:
         policy, start = self.policies[k], self._start(evaluator)
-        count = self._samples(policy, least=1 if evaluator.trains else 2)
+        entropy_nats = policy.entropy_nats
+        count = self._samples(entropy_nats, least=1 if evaluator.trains else 2)
         rng = numpy_generator(self.seed, "architectures", self.steps * len(self.platforms) + k)
         rows = policy.sample(count, rng)
-        metrics = {"entropy_nats": policy.entropy_nats, "samples_per_step": float(count)}
+        metrics = {"entropy_nats": entropy_nats, "samples_per_step": float(count)}
         metrics["cost_ratio"] = float(np.mean(self._ratios(k, rows)))
         learning = before >= start
         if evaluator.trains:
@@ -163,10 +163,10 @@ class FPNAS(PolicyMethod):
         effective = 1.0 / float(np.square(rho).sum())
         return {"quality": float(np.mean(qualities[known])), "effective_samples": effective, "policy_rate": rate}
 
-    def _samples(self, policy: Policy, least: int) -> int:
+    def _samples(self, entropy_nats: float, least: int) -> int:
         """Equation 4, with the rounding that gives the paper's 14 samples (facts, section 3)."""
         asked = self.settings.samples
-        return max(least, math.floor(self.settings.entropy_scale * policy.entropy_nats) if asked is None else asked)
+        return max(least, math.floor(self.settings.entropy_scale * entropy_nats) if asked is None else asked)
 
     def _ratios(self, k: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Cost over target ``[n]``, of the budget that is exceeded most (used up most) by each row."""

@@ -17,6 +17,7 @@ from sartor.methods.budgets import budgets_of
 from sartor.methods.method import Choice, Method, choice_of
 from sartor.platforms import Platform
 from sartor.policy import Policy
+from sartor.space import SearchSpace
 
 _SNAPSHOTS = 40
 # A policy that keeps more than this share of its first entropy has hardly decided.
@@ -144,6 +145,11 @@ class PolicyMethod(Method):
 def costs_of(row: NDArray[np.int64], budgets: Sequence[mrf.Budget]) -> dict[str, float]:
     """What a row costs under every budget, in the budget's own unit."""
     return {b.name: b.cost_of(row) for b in budgets}
+
+
+def one_each(space: SearchSpace) -> list[list[str]]:
+    """Every decision as a group of its own, whatever the space's groups."""
+    return [[decision.name] for decision in space.decisions]
 
 
 def root_of_steps(steps: int, start: float, before: float, after: float) -> float:

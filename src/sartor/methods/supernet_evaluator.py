@@ -31,7 +31,7 @@ class SupernetEvaluator:
         settings: optimiser and length.
         passes_per_step, scorings_per_step: the allowed cost is that of so many training passes and scored networks
             per step of ``settings.epochs``, however a method spends it.
-        updates: the search ends after so many updates, whatever they cost.
+        updates_per_step: the search ends after so many updates per step of ``settings.epochs``, whatever they cost.
         allowed_cost: in place of the above.
     """
 
@@ -47,7 +47,7 @@ class SupernetEvaluator:
         *,
         passes_per_step: int = 3,
         scorings_per_step: int = 0,
-        updates: int | None = None,
+        updates_per_step: int | None = None,
         allowed_cost: int | None = None,
     ) -> None:
         self.supernet, self.settings, self.runtime = supernet, settings, runtime
@@ -61,7 +61,7 @@ class SupernetEvaluator:
         training = passes_per_step * TRAINING_COST * weight_stream.batch_size
         scoring = scorings_per_step * SCORING_COST * policy_stream.batch_size
         self.total_cost = allowed_cost or steps * (training + scoring)
-        self.total_updates = updates
+        self.total_updates = None if updates_per_step is None else steps * updates_per_step
         self.cost = self.updates = self.scorings = self.images = 0
         self.learning_rate = learning_rate(settings, 0.0, weight_stream.batch_size)
         self.history = History()
@@ -87,7 +87,7 @@ class SupernetEvaluator:
 
     def train(self, passes: Sequence[Pass], combine: Combine = "sum", temperature: float = 1.0) -> NDArray[np.float64]:
         """One update of the shared weights from the next training batch."""
-        self.supernet.train()
+        self._training_mode()
         x, y = self.weight_stream.batch(self.updates)
         if combine == "likelihood":
             losses = self.runner.likelihood(x, y, passes, self._gradients, temperature)
@@ -106,7 +106,7 @@ class SupernetEvaluator:
 
         With the statistics of the batch, as the weights were trained.
         """
-        self.supernet.train()
+        self._training_mode()
         x, y = self.policy_stream.batch(self.scorings)
         losses, qualities = np.empty(len(selections)), np.empty(len(selections))
         for i, selection in enumerate(selections):
@@ -120,6 +120,11 @@ class SupernetEvaluator:
         self.scorings += 1
         self._spend(len(selections) * self.policy_stream.batch_size, SCORING_COST)
         return losses, qualities
+
+    def _training_mode(self) -> None:
+        """Batch norms by the statistics of the batch; asked for first, as switching visits every layer."""
+        if not self.supernet.training:
+            self.supernet.train()
 
     def _gradients(self) -> list[Tensor]:
         return [p.grad for p in self.supernet.parameters() if p.grad is not None]

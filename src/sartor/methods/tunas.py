@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from sartor.errors import RequestError
 from sartor.methods.evaluator import Evaluator
-from sartor.methods.policy_method import PolicyMethod, root_of_steps, share_of_rate
+from sartor.methods.policy_method import PolicyMethod, one_each, root_of_steps, share_of_rate
 from sartor.methods.reinforce import Controller
 from sartor.methods.rewards import Reward, RewardName
 from sartor.platforms import Platform
@@ -143,9 +143,8 @@ class TuNAS(PolicyMethod):
         self, space: SearchSpace, platforms: Sequence[Platform], settings: TuNASSettings | None = None, seed: int = 0
     ) -> None:
         settings = settings or TuNASSettings()
-        # Every decision is a group of its own, whatever the space's groups: section 4, "independent multinomials".
-        alone = [[decision.name] for decision in space.decisions]
-        policies = [Policy(space, alone, active_only=True) for _ in platforms]
+        # Section 4, "independent multinomials".
+        policies = [Policy(space, one_each(space), active_only=True) for _ in platforms]
         super().__init__(space, platforms, settings, policies, seed)
         rewards = [Reward(settings.reward, settings.cost_exponent, budgets) for budgets in self.budgets]
         self.controllers = [

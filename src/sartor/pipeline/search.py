@@ -49,7 +49,7 @@ def search(setting: Setting, store: Store, baseline: str | None = None, cost: in
     check_reachable(setting.deploy_space, setting.platforms)
     setting.teacher()  # refused now, not after the search
     method = setting.method(baseline)
-    evaluator = make_evaluator(setting, cost)
+    evaluator = make_evaluator(setting, method, cost)
 
     def step() -> dict[str, float]:
         before = evaluator.progress
@@ -69,22 +69,20 @@ def search(setting: Setting, store: Store, baseline: str | None = None, cost: in
     return Searched(choices, method, evaluator.supernet, evaluator.images, evaluator.cost)
 
 
-def make_evaluator(setting: Setting, cost: int | None = None) -> SupernetEvaluator:
-    """A supernet evaluator on the job's pictures, which allows what the job's method takes, or a given ``cost``."""
-    sets, method, settings = setting.index_sets, setting.method(), setting.search
+def make_evaluator(setting: Setting, method: Method, cost: int | None = None) -> SupernetEvaluator:
+    """A supernet evaluator on the job's pictures, which allows what the method takes, or a given ``cost``."""
+    sets, settings = setting.index_sets, setting.search
     scoring = dataclasses.replace(settings, batch_size=settings.policy_batch_size or settings.batch_size)
     steering = sets.policy if len(sets.policy) else sets.weights
-    weights = setting.stream(settings, sets.weights, "search weights")
-    steps = max(1, round(settings.epochs * weights.steps_per_epoch))
     return SupernetEvaluator(
         setting.space.supernet(seed=setting.seed, initialiser=settings.initialiser),
-        weights,
+        setting.stream(settings, sets.weights, "search weights"),
         setting.stream(scoring, steering, "search policy"),
         settings,
         setting.runtime,
         passes_per_step=method.passes_per_step,
         scorings_per_step=method.scorings_per_step,
-        updates=steps * method.updates_per_step if method.varying_cost and cost is None else None,
+        updates_per_step=method.updates_per_step if method.varying_cost and cost is None else None,
         allowed_cost=cost,
     )
 
@@ -98,11 +96,12 @@ def accuracy_of_modes(setting: Setting, supernet: Supernet, modes: Mapping[str, 
     if not setting.mode_pictures or not modes:
         return {}
     found = {}
+    judges = [_one_batch(setting, setting.mode_pictures)]
+    calibration = list(setting.calibration_batches(setting.mode_pictures))
     for name, row in modes.items():
-        supernet.calibrate(row, setting.calibration_batches(setting.mode_pictures))
+        supernet.calibrate(row, calibration)
         supernet.eval()
-        x, y = _one_batch(setting, setting.mode_pictures)
-        found[name] = evaluate(partial(supernet, selection=row), [(x, y)]).accuracy
+        found[name] = evaluate(partial(supernet, selection=row), judges).accuracy
         supernet.statistics.clear()
     supernet.train()
     mean = {"mode_accuracy": float(np.mean(list(found.values())))}

@@ -95,7 +95,7 @@ def evaluator_for(method: Method, kind: str) -> Any:
             runtime,
             passes_per_step=method.passes_per_step,
             scorings_per_step=method.scorings_per_step,
-            updates=24 * method.updates_per_step if method.varying_cost else None,
+            updates_per_step=method.updates_per_step if method.varying_cost else None,
         )
     rows = np.array(list(itertools.product(*[range(n) for n in space.sizes])))
     rng = np.random.default_rng(5)
