@@ -19,6 +19,8 @@ from sartor.methods.policy_method import share_of_rate
 from sartor.platforms import Platform
 from sartor.policy import Policy
 from sartor.space import SearchSpace
+from sartor.train.optimiser import learning_rate
+from sartor.train.settings import FinalTraining, SearchTraining
 
 OPTIONS = (4, 8, 12, 16)
 
@@ -233,3 +235,14 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
     """A sentence names the setting, what arrived and what is allowed."""
     with pytest.raises(RequestError, match=f"method.{next(iter(wrong))}: .*allowed is"):
         FPNASSettings(**wrong)
+
+
+def test_the_recipes_are_the_papers() -> None:
+    """Rates at the paper's batches, and their fall: 0.8 for 2,048 pictures; 0.2 after 5 epochs, times 0.9875 in each."""
+    search, train = SearchTraining(**FPNAS.search_defaults), FinalTraining(**FPNAS.train_defaults)
+    assert learning_rate(search, 0.0, 2048) == pytest.approx(0.8)
+    assert (search.epochs, search.optimiser, search.schedule) == (315, "sgd", "cosine")
+    assert learning_rate(train, 2.5, 4096) == pytest.approx(0.1)
+    assert learning_rate(train, 419.9, 4096) == pytest.approx(0.2 * 0.9875**419)
+    assert (train.mode, train.optimiser, train.momentum, train.nesterov) == ("standalone", "rmsprop", 0.9, False)
+    assert train.label_smoothing and train.weight_average and train.drop_path
