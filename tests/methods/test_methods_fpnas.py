@@ -238,7 +238,7 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_the_recipes_are_the_papers() -> None:
-    """Rates at the paper's batches, and their fall: 0.8 for 2,048 pictures; 0.2 after 5 epochs, times 0.9875 in each."""
+    """Rates at the batches of the paper: 0.8 for 2,048 pictures; 0.2 after 5 epochs, times 0.9875 in each."""
     search, train = SearchTraining(**FPNAS.search_defaults), FinalTraining(**FPNAS.train_defaults)
     assert learning_rate(search, 0.0, 2048) == pytest.approx(0.8)
     assert (search.epochs, search.optimiser, search.schedule) == (315, "sgd", "cosine")
