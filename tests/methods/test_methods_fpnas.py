@@ -183,9 +183,22 @@ def test_rates_sum_to_what_was_asked() -> None:
 def test_a_short_search_learns_faster() -> None:
     """The paper's rate at its number of steps; a hundredth of the steps learn ten times as fast."""
     found = method()
-    assert found._rate(0.0, 0.5, 0.5 + 1 / 8640) == pytest.approx(0.016)
-    assert found._rate(0.0, 0.5, 0.5 + 100 / 8640) == pytest.approx(0.16)
-    assert method(rate_rule="paper")._rate(0.0, 0.5, 0.6) == 0.016
+    assert found._rate(0.0, 1 / 8640) == pytest.approx(0.016)
+    assert found._rate(0.0, 100 / 8640) == pytest.approx(0.16)
+    assert found._rate(0.2, 0.8 / 8640) == pytest.approx(0.016)
+    assert method(rate_rule="paper")._rate(0.0, 0.1) == 0.016
+
+
+def test_every_platform_learns_as_fast() -> None:
+    """Several platforms take turns in a step; each policy learns at the rate of one that is alone."""
+
+    def rates(count: int) -> dict[str, float]:
+        platforms = [Platform(f"p{k}", {"macs": 10**9}) for k in range(count)]
+        found = FPNAS(SPACE, platforms, FPNASSettings(warmup=0.0, samples=4), seed=0)
+        return found.step(Scores(step=0.01 / count))
+
+    alone, three = rates(1), rates(3)
+    assert [three[f"policy_rate/p{k}"] for k in range(3)] == pytest.approx([alone["policy_rate"]] * 3)
 
 
 def test_a_table_in_any_unit_gives_the_same_answer() -> None:

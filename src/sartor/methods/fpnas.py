@@ -148,31 +148,29 @@ class FPNAS(PolicyMethod):
     def step(self, evaluator: Evaluator) -> dict[str, float]:
         before = evaluator.progress
         self._convert(before)
-        metrics = [self._platform_step(k, evaluator, before) for k in range(len(self.platforms))]
+        learning = before >= self._start(evaluator)
+        metrics = [self._platform_step(k, evaluator, learning) for k in range(len(self.platforms))]
         self.steps += 1
         self.remember(evaluator.progress)
         return self.platform_metrics(metrics)
 
-    def _platform_step(self, k: int, evaluator: Evaluator, before: float) -> dict[str, float]:
-        policy, start = self.policies[k], self._start(evaluator)
+    def _platform_step(self, k: int, evaluator: Evaluator, learning: bool) -> dict[str, float]:
+        policy, before = self.policies[k], evaluator.progress
         entropy_nats = policy.entropy_nats
         count = self._samples(entropy_nats, least=1 if evaluator.trains else 2)
         rng = numpy_generator(self.seed, "architectures", self.steps * len(self.platforms) + k)
         rows = policy.sample(count, rng)
         metrics = {"entropy_nats": entropy_nats, "samples_per_step": float(count)}
         metrics["cost_ratio"] = float(np.mean(self._ratios(k, rows)))
-        learning = before >= start
         if evaluator.trains:
             passes = [Pass(row, weight=1.0 if learning else 1.0 / count, observe=True) for row in rows]
             combine: Literal["likelihood", "sum"] = "likelihood" if learning else "sum"
             metrics["loss"] = float(np.mean(evaluator.train(passes, combine, self.settings.temperature)))
         if learning:
-            metrics |= self._learn(k, rows, evaluator, before, start)
+            metrics |= self._learn(k, rows, evaluator, before)
         return metrics
 
-    def _learn(
-        self, k: int, rows: NDArray[np.int64], evaluator: Evaluator, before: float, start: float
-    ) -> dict[str, float]:
+    def _learn(self, k: int, rows: NDArray[np.int64], evaluator: Evaluator, before: float) -> dict[str, float]:
         """One step of alpha along equation 7, on data that the weights never learn from."""
         losses, qualities = evaluator.score(list(rows))
         known = ~np.isnan(losses)
@@ -187,7 +185,8 @@ class FPNAS(PolicyMethod):
         if self.settings.centred or not evaluator.trains:
             weights = weights - weights.mean()
         policy, optimiser = self.policies[k], self.optimisers[k]
-        rate = self._rate(start, before, evaluator.progress)
+        # Every other platform moves progress too, about as far, before this one learns again.
+        rate = self._rate(self._start(evaluator), len(self.platforms) * (evaluator.progress - before))
         policy.logits = policy.logits + optimiser.change(-policy.gradient(rows, weights), rate)
         effective = 1.0 / float(np.square(rho).sum())
         return {"quality": float(np.mean(qualities[known])), "effective_samples": effective, "policy_rate": rate}
@@ -213,11 +212,11 @@ class FPNAS(PolicyMethod):
         """When alpha begins to learn: tables have no weights to warm up."""
         return self.settings.warmup if evaluator.trains else 0.0
 
-    def _rate(self, start: float, before: float, after: float) -> float:
-        """Adam's rate for a step that takes the search from progress ``before`` to ``after``."""
+    def _rate(self, start: float, moved: float) -> float:
+        """Adam's rate where policies learn from progress ``start`` on and a step moves progress by ``moved``."""
         if self.settings.rate_rule == "paper":
             return self.settings.rate
-        return self.settings.rate / root_of_steps(_PAPER_STEPS, start, before, after)
+        return self.settings.rate / root_of_steps(_PAPER_STEPS, start, 0.0, moved)
 
     def _convert(self, progress: float) -> None:
         """From factorised to joint at the share ``conversion``; Adam starts anew, as its moments do not map."""
