@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from sartor.blueprint import Block, Blueprint, Join
-from sartor.layers import Layer, Stack
+from sartor.layers import Layer
+from sartor.stack import Stack
 from sartor.testing import plain_peak_elements, small_space
 
 

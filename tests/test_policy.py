@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from sartor.costs.factors import Factor, FactorCost
 from sartor.decisions import Decision, Template
 from sartor.errors import RequestError
-from sartor.layers import Stack
 from sartor.policy import Adam, Policy
 from sartor.space import SearchSpace
+from sartor.stack import Stack
 from sartor.testing.examples import small_space
 
 Array = NDArray[Any]

@@ -11,8 +11,8 @@ import pytest
 from sartor import spaces
 from sartor.decisions import Decision, Rule, Template
 from sartor.errors import RequestError
-from sartor.layers import Stack
 from sartor.space import SearchSpace
+from sartor.stack import Stack
 from sartor.testing import small_space
 
 

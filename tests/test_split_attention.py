@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from sartor.blueprint import Block, Blueprint
 from sartor.elastic.bank import WeightBank
 from sartor.elastic.execution import run_body
-from sartor.layers import Layer, SplitAttention, Stack, walk_layers
+from sartor.layers import Layer, SplitAttention, walk_layers
 from sartor.memory import PICTURES
 from sartor.network import attend
+from sartor.stack import Stack
 from sartor.testing import counted_macs, plain_peak_elements
 
 

@@ -26,7 +26,7 @@ import torch
 from sartor import world
 from sartor.blueprint import Block, Blueprint
 from sartor.data import Augmentation, BatchStream, Normalisation
-from sartor.layers import Stack
+from sartor.stack import Stack
 from sartor.runtime import prepare
 from sartor.train.loop import NoStore
 from sartor.train.networks import train_slimmable

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from sartor.layers import Gate, Layer, Node, Residual, SplitAttention, Stack, walk_layers
+from sartor.layers import Gate, Layer, Node, Parallel, Residual, SplitAttention, walk_layers
 from sartor.memory import BYTES_PER_ELEMENT, peak_elements
+from sartor.stack import Stack
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,7 +53,8 @@ class Block:
 class Blueprint:
     """A network resolved to concrete layers; ``build()`` makes it, the properties count it.
 
-    ``norm_eps``: what its batch norms add to the variance.
+    ``norm_eps``: what its batch norms add to the variance. ``auxiliary``: an exit for training alone, which reads
+    one of the blocks; it is neither counted, nor built, nor written to a file.
     """
 
     blocks: tuple[Block, ...]
@@ -60,6 +62,7 @@ class Blueprint:
     image_size: int
     name: str = "network"
     norm_eps: float = NORM_EPS
+    auxiliary: Block | None = None
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -87,6 +90,27 @@ class Blueprint:
         """The largest sum of live activations over the execution order, batch 1, float32."""
         pictures = self.in_channels * self.image_size**2
         return peak_elements(self.blocks, pictures) * BYTES_PER_ELEMENT["float32"]
+
+    @property
+    def exits(self) -> int:
+        """The number of exits."""
+        return max(1, sum(block.is_exit for block in self.blocks))
+
+    def cut(self, exit: int, *, lazy: bool = False) -> Blueprint:
+        """The network up to an exit (0-based), with the exits before it; ``lazy``: only what this exit reads.
+
+        Raises:
+            ValueError: there is no such exit.
+        """
+        if not 0 <= exit < self.exits:
+            raise ValueError(f"{self.name} has exits 0 to {self.exits - 1}, not {exit}")
+        running = [block for block in self.blocks if block.stage <= exit]
+        if lazy:
+            needed = {running[-1].name}
+            for block in reversed(running):
+                needed.update(block.inputs if block.name in needed else ())
+            running = [dataclasses.replace(b, stage=0, is_exit=False) for b in running if b.name in needed]
+        return dataclasses.replace(self, blocks=tuple(running), auxiliary=None)
 
     @property
     def num_classes(self) -> int:
@@ -123,12 +147,16 @@ def _node_to_dict(node: Node) -> dict[str, Any]:
     if isinstance(node, SplitAttention):
         branches = [[_node_to_dict(child) for child in branch] for branch in node.branches]
         return {"split_attention": branches, "gate": [_node_to_dict(child) for child in node.gate]}
+    if isinstance(node, Parallel):
+        return {"parallel": [[_node_to_dict(child) for child in branch] for branch in node.branches]}
     return {type(node).__name__.lower(): [_node_to_dict(child) for child in node.body]}
 
 
 def _node_from_dict(data: dict[str, Any]) -> Node:
     if "residual" in data:
         return Residual(tuple(_node_from_dict(child) for child in data["residual"]))
+    if "parallel" in data:
+        return Parallel(tuple(tuple(_node_from_dict(child) for child in branch) for branch in data["parallel"]))
     if "split_attention" in data:
         branches = tuple(tuple(_node_from_dict(child) for child in branch) for branch in data["split_attention"])
         return SplitAttention(branches, tuple(_node_from_dict(child) for child in data["gate"]))

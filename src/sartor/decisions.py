@@ -12,7 +12,7 @@ import numpy as np
 
 from sartor.blueprint import Join
 from sartor.costs.factors import Factor
-from sartor.layers import Stack
+from sartor.stack import Stack
 
 MAX_RULE_CELLS = 1_000_000
 
@@ -50,17 +50,20 @@ class Rule:
 class Template:
     """How a part of the network follows from a few decisions.
 
-    ``resolve`` takes the option values of ``scope`` and returns a stack, which may be empty. ``inputs`` names
-    templates (none: the template before it, or the pictures); ``stage`` is the first exit that needs this part.
+    ``resolve`` takes the option values of ``scope`` and returns a stack, which may be empty; or None, where the network
+    has no such part and its readers do without it (a cell's edge without operation). ``search`` is what a supernet
+    runs in its place, where that differs (DARTS: batch norms that learn nothing). ``inputs`` names templates (none:
+    the template before it, or the pictures); ``stage`` is the first exit that needs this part.
     """
 
     name: str
     scope: tuple[str, ...]
-    resolve: Callable[..., Stack]
+    resolve: Callable[..., Stack | None]
     inputs: tuple[str, ...] = ()
     join: Join = "single"
     stage: int = 0
     is_exit: bool = False
+    search: Callable[..., Stack | None] | None = None
 
 
 def tabulate_rule(rule: Rule, decisions: Sequence[Decision]) -> Factor:

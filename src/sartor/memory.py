@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING
 
-from sartor.layers import Gate, Layer, Node, Residual, SplitAttention, walk_layers
+from sartor.layers import Gate, Layer, Node, Parallel, Residual, SplitAttention, walk_layers
 
 if TYPE_CHECKING:
     from sartor.blueprint import Block
@@ -95,6 +95,10 @@ def _body_peak(body: Sequence[Node], held: int, kept: bool) -> tuple[int, bool]:
             inner, entering = _attention_peak(node, held, kept)
             peak, held, kept = max(peak, inner), held + (entering if kept else 0), False
             continue
+        if isinstance(node, Parallel):
+            inner, entering = _parallel_peak(node, held, kept)
+            peak, held, kept = max(peak, inner), held + (entering if kept else 0), False
+            continue
         entering = next(walk_layers(node.body)).in_elements
         inner, _ = _body_peak(node.body, held, True)
         # The sum is written over the body's output, the product over the gate's input.
@@ -112,13 +116,26 @@ def _attention_peak(node: SplitAttention, held: int, kept: bool) -> tuple[int, i
     The branches wait side by side while the gate reads their sum; the softmax over the branches writes beside its
     input, and the products and their sum are written over the branches.
     """
-    entering = next(walk_layers(node.branches[0])).in_elements
-    branch, logits = _out_elements(node.branches[0]), _out_elements(node.gate)
-    last = len(node.branches) - 1
-    peak = max(_body_peak(body, held + i * branch, kept or i < last)[0] for i, body in enumerate(node.branches))
-    held += len(node.branches) * branch + (entering if kept else 0)
+    peak, entering, outputs = _branches_peak(node.branches, held, kept)
+    held += outputs + (entering if kept else 0)
     gate, _ = _body_peak(node.gate, held, False)
-    return max(peak, gate, held + 2 * logits), entering
+    return max(peak, gate, held + 2 * _out_elements(node.gate)), entering
+
+
+def _parallel_peak(node: Parallel, held: int, kept: bool) -> tuple[int, int]:
+    """The peak of branches whose outputs wait side by side to be copied into one, and the elements of their input."""
+    peak, entering, outputs = _branches_peak(node.branches, held, kept)
+    return max(peak, held + 2 * outputs + (entering if kept else 0)), entering
+
+
+def _branches_peak(branches: Sequence[Sequence[Node]], held: int, kept: bool) -> tuple[int, int, int]:
+    """The peak of branches that run one after the other, the elements of their input, and those of all outputs."""
+    entering = next(walk_layers(branches[0])).in_elements
+    peak = outputs = 0
+    for i, body in enumerate(branches):
+        inner, _ = _body_peak(body, held + outputs, kept or i < len(branches) - 1)
+        peak, outputs = max(peak, inner), outputs + _out_elements(body)
+    return peak, entering, outputs
 
 
 def _out_elements(body: Sequence[Node]) -> int:
@@ -126,6 +143,8 @@ def _out_elements(body: Sequence[Node]) -> int:
     last = body[-1]
     if isinstance(last, SplitAttention):
         return _out_elements(last.branches[0])
+    if isinstance(last, Parallel):
+        return sum(map(_out_elements, last.branches))
     if isinstance(last, Layer):
         return last.out_elements
     if isinstance(last, Residual):

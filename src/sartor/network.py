@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sartor.blueprint import NORM_EPS, Block, Blueprint
 from sartor.initialisers import Initialiser, initialise
-from sartor.layers import WITH_WEIGHTS, Layer, Node, Residual, SplitAttention
+from sartor.layers import WITH_WEIGHTS, Layer, Node, Parallel, Residual, SplitAttention
 from sartor.memory import PICTURES
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -54,6 +54,31 @@ class SplitAttentionModule(nn.Module):
         return attend(parts, self.gate(join_inputs(parts, "sum")), self.channels)
 
 
+class ParallelModule(nn.ModuleList):
+    """The outputs of branches on one input, concatenated along the channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([branch(x) for branch in self], dim=1)
+
+
+class Shift(nn.Module):
+    """Cuts off the first row and the first column."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, 1:, 1:]
+
+
+class Channels(nn.Module):
+    """The channels from ``start`` to before ``stop``."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        super().__init__()
+        self.start, self.stop = start, stop
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, self.start : self.stop]
+
+
 class GraphNetwork(nn.Module):
     """Blocks in order of execution, each reading the outputs of earlier ones.
 
@@ -64,15 +89,22 @@ class GraphNetwork(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleDict(dict(blocks))
         exits = exit_names(blueprint.blocks)
-        self._wiring = [(b.name, b.inputs, b.join, b.name in exits) for b in blueprint.blocks]
+        last_reader = {name: block.name for block in blueprint.blocks for name in block.inputs}
+        self._wiring = [
+            (b.name, b.inputs, b.join, b.name in exits, [n for n in set(b.inputs) if last_reader[n] == b.name])
+            for b in blueprint.blocks
+        ]
 
     def stages(self, x: Tensor) -> Iterator[Tensor]:
-        """The result of every exit, each computed when it is asked for."""
+        """The result of every exit, each computed when it is asked for; frees what nobody reads any more."""
         outputs = {PICTURES: x}
-        for name, inputs, join, is_exit in self._wiring:
-            outputs[name] = self.blocks[name](join_inputs([outputs[i] for i in inputs], join))
+        for name, inputs, join, is_exit, dying in self._wiring:
+            y = self.blocks[name](join_inputs([outputs[i] for i in inputs], join))
+            for read in dying:
+                del outputs[read]
             if is_exit:
-                yield outputs[name]
+                yield y
+            outputs[name] = y
 
     def forward(self, x: Tensor) -> Any:
         results = tuple(self.stages(x))
@@ -113,6 +145,8 @@ def build_body(body: Sequence[Node], dropout: float = 0.0, norm_eps: float = NOR
             branches = [build_body(branch, dropout, norm_eps) for branch in node.branches]
             gate = build_body(node.gate, dropout, norm_eps)
             modules[f"split_attention{i}"] = SplitAttentionModule(branches, gate, node.channels)
+        elif isinstance(node, Parallel):
+            modules[f"parallel{i}"] = ParallelModule([build_body(b, dropout, norm_eps) for b in node.branches])
         else:
             wrapper = ResidualModule if isinstance(node, Residual) else GateModule
             inner = build_body(node.body, dropout, norm_eps)
@@ -136,19 +170,25 @@ def build_layer(layer: Layer, dropout: float = 0.0, norm_eps: float = NORM_EPS, 
     if layer.kind == "linear":
         return nn.Linear(layer.in_channels, layer.out_channels)
     if layer.kind == "batch_norm":
-        return nn.BatchNorm2d(layer.out_channels, norm_eps)
+        return nn.BatchNorm2d(layer.out_channels, norm_eps, affine=layer.affine)
     if layer.kind == "activation":
         return ACTIVATIONS[layer.function](**({} if layer.function == "sigmoid" else {"inplace": in_place}))
     if layer.kind == "pool":
         if layer.function == "max":
             return nn.MaxPool2d(layer.kernel, layer.stride, padding(layer))
         return nn.AvgPool2d(layer.kernel, layer.stride, padding(layer), count_include_pad=False)
-    return nn.AdaptiveAvgPool2d(1) if layer.kind == "global_pool" else nn.Dropout(dropout)
+    if layer.kind == "dropout":
+        return nn.Dropout(dropout)
+    if layer.kind == "channels":
+        return Channels(layer.start, layer.start + layer.out_channels)
+    if layer.kind == "shuffle":
+        return nn.ChannelShuffle(layer.groups)
+    return nn.AdaptiveAvgPool2d(1) if layer.kind == "global_pool" else Shift()
 
 
 def padding(layer: Layer) -> int:
-    """The padding that keeps the side at stride 1."""
-    return layer.dilation * (layer.kernel // 2)
+    """The padding that keeps the side at stride 1, or none."""
+    return layer.dilation * (layer.kernel // 2) if layer.padded else 0
 
 
 def join_inputs(inputs: Sequence[Tensor], join: str) -> Tensor:
@@ -178,9 +218,14 @@ def owns_input(body: Sequence[Node], position: int) -> bool:
     """Whether the input of the node at ``position`` was made in this body, so that it may be overwritten.
 
     The input of the whole body may be a shortcut, a tensor that other blocks read, or the caller's pictures; a
-    dropout at rest hands it on as it is.
+    dropout at rest hands it on as it is, and a cut is a view of it.
     """
-    return any(not isinstance(n, Layer) or n.kind != "dropout" for n in body[:position])
+    return any(makes_tensor(node) for node in body[:position])
+
+
+def makes_tensor(node: Node) -> bool:
+    """Whether the output of a node is a tensor of its own, and neither its input nor a view of that."""
+    return not isinstance(node, Layer) or node.kind not in ("dropout", "shift", "channels")
 
 
 def exit_names(blocks: Sequence[Block]) -> tuple[str, ...]:

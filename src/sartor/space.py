@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,18 @@ from sartor.blueprint import NORM_EPS, Block, Blueprint
 from sartor.costs.factors import Factor, FactorCost
 from sartor.decisions import Decision, Rule, Template, tabulate_rule
 from sartor.errors import RequestError
-from sartor.layers import Stack
 from sartor.memory import PICTURES
+from sartor.stack import Stack
 
 if TYPE_CHECKING:
     from torch import nn
 
     from sartor.elastic.supernet import Supernet
     from sartor.initialisers import Initialiser
+
+
+# A network as it is built and counted, or as a supernet runs it.
+Form = Literal["final", "search"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +117,7 @@ class SearchSpace:
         self._smallest = smallest if smallest is not None else default[0]
         self._largest = largest if largest is not None else default[1]
         self.rules = tuple(tabulate_rule(rule, self.decisions) for rule in rules)
-        self._stacks: dict[tuple[str, tuple[Any, ...]], Stack] = {}
+        self._stacks: dict[tuple[str, Form, tuple[Any, ...]], Stack | None] = {}
         self._costs: dict[tuple[Any, ...], FactorCost] = {}
         self._check()
 
@@ -235,18 +240,45 @@ class SearchSpace:
     @property
     def num_classes(self) -> int:
         """Outputs of the network."""
-        return self._cells(self.templates[-1])[0].out_channels
+        output = self._cells(self.templates[-1], "final")[0]
+        assert output is not None
+        return output.out_channels
 
-    def blueprint(self, values: Mapping[str, Any], name: str | None = None) -> Blueprint:
+    @cached_property
+    def cost_names(self) -> tuple[str, ...]:
+        """The analytic costs that this space has as factors over a few decisions."""
+        from sartor.costs.analytic import ANALYTIC_COSTS
+
+        names = ANALYTIC_COSTS
+        return tuple(n for n in names if n != "peak_memory_bytes") if self.has_absent_parts else names
+
+    @cached_property
+    def has_absent_parts(self) -> bool:
+        """Whether some choices leave parts of the network away, so that what waits for what depends on many of them."""
+        return any(stack is None for t in self.templates for stack in self._cells(t, "final"))
+
+    def blueprint(self, values: Mapping[str, Any], name: str | None = None, form: Form = "final") -> Blueprint:
         """The concrete layers for option values, which need not be in the grid."""
-        blocks = tuple(self._block(i, self.stack(t, values)) for i, t in enumerate(self.templates))
-        return Blueprint(blocks, self.in_channels, self.image_size, name or self.name, self.norm_eps)
+        stacks = [self.stack(template, values, form) for template in self.templates]
+        absent = {t.name for t, stack in zip(self.templates, stacks, strict=True) if stack is None}
+        blocks = [self._block(i, stack) for i, stack in enumerate(stacks) if stack is not None]
+        if absent:
+            blocks = [
+                dataclasses.replace(b, inputs=tuple(n for n in b.inputs if n not in absent))
+                if not absent.isdisjoint(b.inputs)
+                else b
+                for b in blocks
+            ]
+        return Blueprint(tuple(blocks), self.in_channels, self.image_size, name or self.name, self.norm_eps)
 
-    def stack(self, template: Template, values: Mapping[str, Any]) -> Stack:
-        """The resolved stack of one template, cached."""
-        key = (template.name, tuple(values[n] for n in template.scope))
+    def stack(self, template: Template, values: Mapping[str, Any], form: Form = "final") -> Stack | None:
+        """The resolved stack of one template, cached; None where the network has no such part."""
+        searched = form == "search" and template.search is not None
+        key = (template.name, form if searched else "final", tuple([values[n] for n in template.scope]))
         if key not in self._stacks:
-            self._stacks[key] = template.resolve(*key[1])
+            resolve = template.search if searched else template.resolve
+            assert resolve is not None
+            self._stacks[key] = resolve(*key[2])
         return self._stacks[key]
 
     def inputs(self, position: int) -> tuple[str, ...]:
@@ -288,15 +320,15 @@ class SearchSpace:
 
         return Supernet(self, seed=seed, initialiser=initialiser)
 
-    def template_cells(self, template: Template) -> tuple[tuple[int, ...], list[Stack]]:
+    def template_cells(self, template: Template, form: Form = "final") -> tuple[tuple[int, ...], list[Stack | None]]:
         """The template's decision indices in ascending order and its stacks for every combination of options."""
         scope = tuple(sorted(self.index[n] for n in template.scope))
-        return scope, self._cells(template)
+        return scope, self._cells(template, form)
 
-    def _cells(self, template: Template) -> list[Stack]:
+    def _cells(self, template: Template, form: Form) -> list[Stack | None]:
         names = [self.decisions[d].name for d in sorted(self.index[n] for n in template.scope)]
         combinations = itertools.product(*[self.decisions[self.index[n]].options for n in names])
-        return [self.stack(template, dict(zip(names, values, strict=True))) for values in combinations]
+        return [self.stack(template, dict(zip(names, values, strict=True)), form) for values in combinations]
 
     def _block(self, position: int, stack: Stack) -> Block:
         template = self.templates[position]
@@ -334,6 +366,10 @@ class SearchSpace:
         names = [t.name for t in self.templates]
         if len(set(names)) != len(names):
             raise ValueError(f"{self.name}: template names must be unique")
+        for i, template in enumerate(self.templates):
+            unknown = set(template.inputs) - {PICTURES, *names[:i]}
+            if unknown:
+                raise ValueError(f"{self.name}: {template.name} reads {', '.join(sorted(unknown))} before it is made")
         for i, decision in enumerate(self.decisions):
             if decision.when is not None and self.index[decision.when[0]] >= i:
                 raise ValueError(f"{decision.name} must come after the decision {decision.when[0]} it depends on")

@@ -7,8 +7,8 @@ import pytest
 
 from sartor.blueprint import Blueprint, Join
 from sartor.decisions import Decision, Template
-from sartor.layers import Stack
 from sartor.space import SearchSpace
+from sartor.stack import Stack
 from sartor.testing import plain_peak_elements, small_space
 
 ROWS = small_space("two_exits").sample(40, np.random.default_rng(0))

@@ -17,9 +17,10 @@ from sartor.elastic.bank import WeightBank
 from sartor.elastic.execution import Dropout, run_blocks, run_body
 from sartor.elastic.mixture import make_plan, run_plan
 from sartor.elastic.supernet import Supernet
-from sartor.layers import Layer, Node, Stack
+from sartor.layers import Layer, Node
 from sartor.network import GraphNetwork, build, build_body
 from sartor.space import SearchSpace
+from sartor.stack import Stack
 from sartor.testing import counted_macs, small_space
 
 START = Stack(4, 6)

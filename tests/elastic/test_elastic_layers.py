@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from sartor.elastic.bank import WeightBank, widest_layers
 from sartor.elastic.layers import SlicedBatchNorm, SlicedConv2d, SlicedLinear, SlicedModule
-from sartor.layers import Layer, Stack
+from sartor.layers import Layer
 from sartor.network import build_layer
+from sartor.stack import Stack
 
 TOLERANCE = 1e-12
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from sartor.decisions import Decision, Template
 from sartor.elastic.mixture import Branches, Shortcut, make_plan
 from sartor.elastic.supernet import Supernet
-from sartor.layers import Stack
 from sartor.space import SearchSpace
+from sartor.stack import Stack
 
 SIDE, WIDTH = 8, 6
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from sartor.blueprint import Blueprint
 from sartor.decisions import Decision, Template
 from sartor.elastic.slimmable import SlimmableNetwork
-from sartor.layers import Stack
 from sartor.space import SearchSpace
+from sartor.stack import Stack
 from sartor.testing import small_space
 
 EPS = 0.5  # large, so that no network with another one gives the same outputs

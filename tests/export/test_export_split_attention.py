@@ -13,9 +13,9 @@ import torch
 
 from sartor.blueprint import Block, Blueprint
 from sartor.export import ModelCard, export_onnx, peak_activation_bytes
-from sartor.layers import Stack
 from sartor.memory import PICTURES
 from sartor.spaces.fpnas.blocks import BlockRules, block_resolver, classifier
+from sartor.stack import Stack
 
 CARD = ModelCard(
     name="split",

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from sartor.decisions import Decision, Template
 from sartor.errors import RequestError
-from sartor.layers import Stack
 from sartor.methods.evaluator import TableEvaluator
 from sartor.methods.fpnas import FPNAS, FPNASSettings
 from sartor.methods.policy_method import share_of_rate
 from sartor.platforms import Platform
 from sartor.policy import Policy
 from sartor.space import SearchSpace
+from sartor.stack import Stack
 from sartor.train.optimiser import learning_rate
 from sartor.train.settings import FinalTraining, SearchTraining
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from sartor.decisions import Decision, Template
 from sartor.errors import RequestError
-from sartor.layers import Stack
 from sartor.methods.evaluator import TableEvaluator
 from sartor.methods.reinforce import Controller
 from sartor.methods.rewards import Reward
@@ -21,6 +20,7 @@ from sartor.methods.tunas import TuNAS, TuNASSettings
 from sartor.platforms import Platform
 from sartor.policy import Policy
 from sartor.space import SearchSpace
+from sartor.stack import Stack
 from sartor.testing.evaluators import OnlyTheContract, evaluator_for, platforms_for
 from sartor.testing.examples import small_space
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from sartor.blueprint import Block, Blueprint
 from sartor.elastic.execution import Dropout, DropPath, run_body
 from sartor.elastic.slimmable import SlimmableNetwork
-from sartor.layers import Layer, Stack
+from sartor.layers import Layer
+from sartor.stack import Stack
 from sartor.train.networks import path_rates
 
 pytestmark = pytest.mark.filterwarnings("ignore:grad and param do not obey the gradient layout")

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from sartor.blueprint import Block, Blueprint
 from sartor.elastic.slimmable import SlimmableNetwork
-from sartor.layers import Stack
 from sartor.runtime import Runtime
 from sartor.seeds import numpy_generator
+from sartor.stack import Stack
 from sartor.testing import small_space
 from sartor.testing.evaluators import RandomPictures
 from sartor.testing.stores import Killed, MemoryStore

@@ -19,7 +19,6 @@ from sartor.config import Job, load_job
 from sartor.data import ImageSet, Normalisation
 from sartor.errors import RequestError
 from sartor.export import ModelCard, export_onnx
-from sartor.layers import Stack
 from sartor.pipeline import run_job
 from sartor.pipeline.network_file import NetworkCard, read_network
 from sartor.pipeline.teacher import load_teacher
@@ -27,6 +26,7 @@ from sartor.pipeline.training import save_weights
 from sartor.run import RunFolder
 from sartor.runtime import Runtime
 from sartor.spaces.references import reference
+from sartor.stack import Stack
 from sartor.train.settings import FinalTraining
 from sartor.train.teacher import Outputs
 

@@ -53,10 +53,9 @@ def space(name: str, options: Sequence[str]) -> dict[str, Any]:
         "decisions": [
             {"name": d.name, "kind": d.kind, "options": list(d.options), "when": d.when} for d in built.decisions
         ],
-        "costs": {kind: _range(built, built.cost(kind)) for kind in COSTS},
+        "costs": {kind: _range(built, built.cost(kind)) for kind in built.cost_names},
         "references": {
-            reference: {kind: int(built.cost(kind)(np.array([a.row]))[0]) for kind in COSTS}
-            for reference, a in built.references.items()
+            reference: {kind: getattr(a.blueprint, kind) for kind in COSTS} for reference, a in built.references.items()
         },
         "latency_ms": _latencies(built),
     }

@@ -48,6 +48,11 @@ def analytic_cost(
     if name == "peak_memory_bytes":
         if dtype not in BYTES_PER_ELEMENT:
             raise RequestError(f"unknown dtype {dtype!r}; known are {', '.join(BYTES_PER_ELEMENT)}")
+        if space.has_absent_parts:
+            raise RequestError(
+                f"the peak memory of {space.name} depends on whole cells at once, so it can be no budget there; "
+                f"budget in {' or '.join(space.cost_names)}, and read it off a found network"
+            )
         factors = _memory_factors(space, positions, BYTES_PER_ELEMENT[dtype])
         return FactorCost(space.sizes, factors, 0, "max", name)
     return FactorCost(space.sizes, [_sum_factor(space, p, name) for p in positions], 0, "sum", name)
@@ -72,7 +77,7 @@ def _needed(space: SearchSpace, exit: int, lazy: bool) -> Iterator[int]:
 def _sum_factor(space: SearchSpace, position: int, name: str) -> Factor:
     scope, stacks = space.template_cells(space.templates[position])
     count = CONVENTIONS.get(name, attrgetter(name))
-    values = [sum(map(count, walk_layers(stack.body))) for stack in stacks]
+    values = [0 if stack is None else sum(map(count, walk_layers(stack.body))) for stack in stacks]
     return Factor(scope, _table(values, scope, space))
 
 
@@ -81,7 +86,7 @@ def _memory_factors(space: SearchSpace, positions: list[int], bytes_per_element:
     wiring = [(t.name, space.inputs(p), t.is_exit) for t, p in zip(templates, positions, strict=True)]
     # Templates that hand on their input for some options.
     skippable = {
-        t.name for t in templates if t.join == "single" and not all(s.body for s in space.template_cells(t)[1])
+        t.name for t in templates if t.join == "single" and not all(s and s.body for s in space.template_cells(t)[1])
     }
     return [_memory_factor(space, templates, wiring, skippable, i, bytes_per_element) for i in range(len(positions))]
 
@@ -109,7 +114,7 @@ def _memory_factor(
     values = []
     for choice in itertools.product(*[space.decisions[d].options for d in scope]):
         named = dict(zip([space.decisions[d].name for d in scope], choice, strict=True))
-        stacks = {t.name: space.stack(t, named) for t in needed}
+        stacks = {t.name: stack for t in needed if (stack := space.stack(t, named)) is not None}
         (inputs, others, kept), maker = wires(frozenset(name for name in decisive if not stacks[name].body))
         size = {maker[n]: stacks[n].out_channels * stacks[n].out_side ** 2 for n in sized}
         size[PICTURES] = space.in_channels * space.image_size**2

@@ -11,7 +11,8 @@ from torch import nn
 from sartor.blueprint import NORM_EPS
 from sartor.elastic.layers import Extent, SlicedBatchNorm, SlicedConv2d, SlicedLinear, SlicedModule
 from sartor.initialisers import Initialiser
-from sartor.layers import WITH_WEIGHTS, Layer, Stack, walk_layers
+from sartor.layers import WITH_WEIGHTS, Layer, walk_layers
+from sartor.stack import Stack
 
 
 class WeightBank(nn.Module):
@@ -99,7 +100,7 @@ def widest_layers(stacks: Iterable[tuple[str, Stack]]) -> dict[tuple[str, str], 
 
 
 def _wider(a: Layer, b: Layer, block: str) -> Layer:
-    if (a.kind, a.kernel, a.bias) != (b.kind, b.kernel, b.bias) or _dense(a, b) or _dense(b, a):
+    if (a.kind, a.kernel, a.bias, a.affine) != (b.kind, b.kernel, b.bias, b.affine) or _dense(a, b) or _dense(b, a):
         raise ValueError(f"{block}: two layers named {b.name!r} cannot share weights: {a} and {b}")
     # A weight has as many input channels as one group; a depthwise layer has as many groups as channels.
     per_group = max(a.in_channels // a.groups, b.in_channels // b.groups)

@@ -9,12 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sartor.blueprint import Block
-from sartor.layers import Layer, Node, Residual, SplitAttention
+from sartor.layers import Layer, Node, Parallel, Residual, SplitAttention
 from sartor.memory import PICTURES
-from sartor.network import attend, exit_names, join_inputs, padding
+from sartor.network import attend, exit_names, join_inputs, makes_tensor, padding
 
 # Applies a layer that owns weights: (block name, layer, input) -> output.
 ApplyWeights = Callable[[str, Layer, Tensor], Tensor]
+# What a block gets of another one's output while a network is trained: (reader, source, output) -> what is read.
+Read = Callable[[str, str, Tensor], Tensor]
 
 _ACTIVATIONS: dict[str, Callable[[Tensor, bool], Tensor]] = {
     "relu": F.relu,
@@ -27,23 +29,34 @@ _ACTIVATIONS: dict[str, Callable[[Tensor, bool], Tensor]] = {
 
 
 class DropPath:
-    """Stochastic depth: leaves out residual branches for whole pictures, with its own generator.
+    """Drop path: leaves out residual branches, or edges of a graph, for whole pictures, with its own generator.
 
     Args:
         rates: block name -> the rate at which its residual branches are left out; what is kept grows by 1 / (1 - rate).
         generator: on the CPU.
+        edges: block name -> the rate at which its whole output is left out of the sums that read it.
     """
 
-    def __init__(self, rates: Mapping[str, float], generator: torch.Generator) -> None:
+    def __init__(
+        self, rates: Mapping[str, float], generator: torch.Generator, edges: Mapping[str, float] | None = None
+    ) -> None:
         self.rates = rates
         self.generator = generator
+        self.edges = edges or {}
 
     def __call__(self, block: str, x: Tensor) -> Tensor:
-        rate = self.rates.get(block, 0.0)
+        """The output of a residual branch of ``block``, some pictures left out."""
+        return self._drop(self.rates.get(block, 0.0), x)
+
+    def edge(self, block: str, x: Tensor) -> Tensor:
+        """The output of ``block`` as a sum reads it, some pictures left out."""
+        return self._drop(self.edges.get(block, 0.0), x)
+
+    def _drop(self, rate: float, x: Tensor) -> Tensor:
         if not rate:
             return x
-        keep = torch.rand((len(x), 1, 1, 1), generator=self.generator).to(x.device) >= rate
-        return x * keep / (1.0 - rate)
+        keep = torch.rand((len(x), 1, 1, 1), generator=self.generator) >= rate
+        return x * (keep / (1.0 - rate)).to(x.device, x.dtype)
 
 
 class Dropout:
@@ -61,13 +74,20 @@ class Dropout:
         return x * keep / (1.0 - self.rate)
 
 
-def run_blocks(blocks: Sequence[Block], x: Tensor, run_block: Callable[[Block, Tensor], Tensor]) -> Iterator[Tensor]:
-    """The outputs of the exits (or of the last block), computing nothing beyond the last one taken."""
+def run_blocks(
+    blocks: Sequence[Block], x: Tensor, run_block: Callable[[Block, Tensor], Tensor], read: Read | None = None
+) -> Iterator[Tensor]:
+    """The outputs of the exits (or of the last block), computing nothing beyond the last one taken.
+
+    A block does without those of its inputs that are not among ``blocks``.
+    """
     outputs = {PICTURES: x}
     last_reader = {name: i for i, block in enumerate(blocks) for name in block.inputs}
     exits = exit_names(blocks)
     for i, block in enumerate(blocks):
-        y = run_block(block, join_inputs([outputs[name] for name in block.inputs], block.join))
+        present = [name for name in block.inputs if name in outputs]
+        inputs = [outputs[name] if read is None else read(block.name, name, outputs[name]) for name in present]
+        y = run_block(block, join_inputs(inputs, block.join))
         for name in block.inputs:
             if last_reader[name] == i:
                 outputs.pop(name, None)  # frees what nobody reads any more
@@ -84,11 +104,14 @@ def run_body(
     for node in body:
         if isinstance(node, Layer):
             x = run_layer(block, node, x, apply, dropout, in_place=owned)
-            owned = owned or node.kind != "dropout"
+            owned = owned or makes_tensor(node)
         elif isinstance(node, SplitAttention):
             parts = [run_body(block, branch, x, apply, dropout) for branch in node.branches]
             logits = run_body(block, node.gate, join_inputs(parts, "sum"), apply, dropout)
             x = attend(parts, logits, node.channels)
+            owned = True
+        elif isinstance(node, Parallel):
+            x = torch.cat([run_body(block, branch, x, apply, dropout) for branch in node.branches], dim=1)
             owned = True
         else:
             y = run_body(block, node.body, x, apply, dropout)
@@ -111,6 +134,16 @@ def run_layer(
         return x.mean((2, 3), keepdim=True)
     if layer.kind == "dropout":
         return x if dropout is None else dropout(x)
+    if layer.kind in ("shift", "channels", "shuffle"):
+        return _rearrange(layer, x)
     if layer.function == "max":
         return F.max_pool2d(x, layer.kernel, layer.stride, padding(layer))
     return F.avg_pool2d(x, layer.kernel, layer.stride, padding(layer), count_include_pad=False)
+
+
+def _rearrange(layer: Layer, x: Tensor) -> Tensor:
+    if layer.kind == "shift":
+        return x[:, :, 1:, 1:]
+    if layer.kind == "channels":
+        return x[:, layer.start : layer.start + layer.out_channels]
+    return F.channel_shuffle(x, layer.groups)

@@ -88,20 +88,20 @@ class SlicedLinear(SlicedModule):
 
 
 class SlicedBatchNorm(SlicedModule):
-    """A batch norm with shared affine vectors; its statistics come with the call.
+    """A batch norm with shared affine vectors, if any; its statistics come with the call.
 
     ``statistics`` is None for those of the batch, or the mean and the variance ``[channels]`` to use.
     """
 
     def __init__(self, widest: Layer, eps: float = NORM_EPS) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(widest.out_channels))
-        self.bias = nn.Parameter(torch.zeros(widest.out_channels))
+        self.weight = nn.Parameter(torch.ones(widest.out_channels)) if widest.affine else None
+        self.bias = nn.Parameter(torch.zeros(widest.out_channels)) if widest.affine else None
         self.eps = eps
 
     def forward(self, x: Tensor, layer: Layer, statistics: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        weight = self.prefix("weight", layer.out_channels)
-        bias = self.prefix("bias", layer.out_channels)
+        weight = None if self.weight is None else self.prefix("weight", layer.out_channels)
+        bias = None if self.bias is None else self.prefix("bias", layer.out_channels)
         if statistics is None:
             return F.batch_norm(x, None, None, weight, bias, training=True, eps=self.eps)
         return F.batch_norm(x, statistics[0], statistics[1], weight, bias, training=False, eps=self.eps)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sartor.blueprint import Blueprint
 from sartor.elastic.bank import WeightBank
-from sartor.elastic.execution import Dropout, run_blocks, run_body
+from sartor.elastic.execution import Dropout, Read, run_blocks, run_body
 from sartor.elastic.supernet import copy_weights, find_layer
 from sartor.errors import RequestError
 from sartor.initialisers import Initialiser
@@ -50,6 +50,7 @@ class SlimmableNetwork(nn.Module):
             self._norms_of[name] = self._norms_of[self._owner[name]]
         self.active = next(iter(blueprints))
         self.dropout: Dropout | None = None
+        self.read: Read | None = None  # what training does to the tensors between blocks
 
     @property
     def switches(self) -> tuple[str, ...]:
@@ -80,14 +81,20 @@ class SlimmableNetwork(nn.Module):
 
         dropout = self.dropout if self.training else None
         outputs = run_blocks(
-            self.blueprints[name].blocks, x, lambda b, y: run_body(b.name, b.stack.body, y, apply, dropout)
+            self.blueprints[name].blocks,
+            x,
+            lambda b, y: run_body(b.name, b.stack.body, y, apply, dropout),
+            self.read if self.training else None,
         )
         results = tuple(outputs)
         return results if len(results) > 1 else results[0]
 
-    def extract(self, name: str) -> nn.Module:
-        """The plain network of one switch with its own copy of weights and statistics."""
-        blueprint = self.blueprints[self._known(name)]
+    def extract(self, name: str, part: Blueprint | None = None) -> nn.Module:
+        """The plain network of one switch with its own copy of weights and statistics.
+
+        ``part``: some of its blocks alone, such as those up to an exit (:meth:`sartor.blueprint.Blueprint.cut`).
+        """
+        blueprint = self.blueprints[self._known(name)] if part is None else part
         network = build(blueprint)
         copy_weights(blueprint.blocks, self.bank, network)
         norms = self.norms_of(name)

@@ -42,14 +42,15 @@ class Supernet(nn.Module):
     def __init__(self, space: SearchSpace, *, seed: int = 0, initialiser: Initialiser = "he_fan_out") -> None:
         super().__init__()
         self.space = space
-        stacks = ((t.name, stack) for t in space.templates for stack in space.template_cells(t)[1])
-        self.bank = WeightBank(stacks, seed=seed, initialiser=initialiser, norm_eps=space.norm_eps)
+        stacks = ((t.name, stack) for t in space.templates for stack in space.template_cells(t, "search")[1])
+        present = ((name, stack) for name, stack in stacks if stack is not None)
+        self.bank = WeightBank(present, seed=seed, initialiser=initialiser, norm_eps=space.norm_eps)
         self.statistics: dict[Row, Statistics] = {}
         self.dropout: Dropout | None = None  # set by the trainer for the passes that drop features
         self._collecting: _Collector | None = None
         self.recompute_branches = True
-        self._blocks: dict[tuple[int, ...], Block] = {}
-        self._plans: dict[tuple[Any, ...], tuple[Block, Plan]] = {}
+        self._blocks: dict[tuple[int, ...], Block | None] = {}
+        self._plans: dict[tuple[Any, ...], tuple[Block, Plan] | None] = {}
 
     def forward(self, x: Tensor, selection: Selection, last_exit: int | None = None) -> Any:
         """The logits ``[B, classes]``, or a tuple with one per exit where the space has exits."""
@@ -60,11 +61,12 @@ class Supernet(nn.Module):
         """The result of each exit up to ``last_exit``, computing nothing beyond the last one taken."""
         entries = self._entries(selection)
         statistics = self._statistics_for(entries)
-        running = [
+        parts = (
             self._part(position, entries)
             for position, template in enumerate(self.space.templates)
             if last_exit is None or template.stage <= last_exit
-        ]
+        )
+        running = [part for part in parts if part is not None]
         plans = {block.name: (plan, weights) for block, plan, weights in running}
 
         def apply(block: str, layer: Layer, x: Tensor) -> Tensor:
@@ -110,8 +112,9 @@ class Supernet(nn.Module):
         """
         row = self._row(self._entries(architecture))
         chosen = self.space.architecture(row)
-        network = build(chosen.blueprint)
-        copy_weights(chosen.blueprint.blocks, self.bank, network)
+        blueprint = self.space.blueprint(chosen.values, form="search")
+        network = build(blueprint)
+        copy_weights(blueprint.blocks, self.bank, network)
         if row in self.statistics:
             for (block, name), (mean, variance) in self.statistics[row].items():
                 norm = find_layer(network, block, name)
@@ -157,29 +160,30 @@ class Supernet(nn.Module):
             )
         return self.statistics[row]
 
-    def _block(self, position: int, indices: tuple[int, ...]) -> Block:
-        """The block of one template for option indices in the order of its scope; made once for each."""
+    def _block(self, position: int, indices: tuple[int, ...]) -> Block | None:
+        """The block of one template for option indices in the order of its scope, if it exists; made once for each."""
         key = (position, *indices)
         if key not in self._blocks:
             template = self.space.templates[position]
             decisions = [self.space.decisions[self.space.index[name]] for name in template.scope]
             values = {d.name: d.options[i] for d, i in zip(decisions, indices, strict=True)}
-            self._blocks[key] = self.space._block(position, self.space.stack(template, values))
+            stack = self.space.stack(template, values, "search")
+            self._blocks[key] = None if stack is None else self.space._block(position, stack)
         return self._blocks[key]
 
-    def _part(
-        self, position: int, entries: Sequence[int | Vector]
-    ) -> tuple[Block, Plan | None, Mapping[int, Mapping[int, Weight]]]:
+    def _part(self, position: int, entries: Sequence[int | Vector]) -> _Part | None:
         """The block that a template stands for; with several options on, how to run them and their weights."""
         scope = [self.space.index[name] for name in self.space.templates[position].scope]
         indices = tuple([i for d in scope if isinstance(i := entries[d], int)])
         if len(indices) == len(scope):
-            return self._block(position, indices), None, {}
+            block = self._block(position, indices)
+            return None if block is None else (block, None, {})
         weights = {d: self._live(d, vector) for d in scope if not isinstance(vector := entries[d], int)}
         live = tuple(tuple(weights[d]) if d in weights else entries[d] for d in scope)
         if (position, live) not in self._plans:
             self._plans[position, live] = self._plan(position, scope, live)
-        return (*self._plans[position, live], weights)
+        plan = self._plans[position, live]
+        return None if plan is None else (*plan, weights)
 
     def _live(self, decision: int, vector: Vector) -> dict[int, Weight]:
         """The options that are on; zeros without gradient are off."""
@@ -191,14 +195,27 @@ class Supernet(nn.Module):
             raise ValueError(f"{name}: every weight of the mixture is zero")
         return live
 
-    def _plan(self, position: int, scope: Sequence[int], live: Sequence[Any]) -> tuple[Block, Plan]:
-        """A plan over the decisions with several options, parents first; and one of the blocks, for its wiring."""
+    def _plan(self, position: int, scope: Sequence[int], live: Sequence[Any]) -> tuple[Block, Plan] | None:
+        """A plan over the decisions with several options, parents first; and one of the blocks, for its wiring.
+
+        An option without a block adds nothing to the mixture; with no other option on there is nothing to run.
+        """
         mixed = sorted(d for d, options in zip(scope, live, strict=True) if not isinstance(options, int))
         blocks: dict[tuple[int, ...], Block] = {}
         for combination in itertools.product(*[(o,) if isinstance(o, int) else o for o in live]):
             chosen = dict(zip(scope, combination, strict=True))
-            blocks[tuple([chosen[d] for d in mixed])] = self._block(position, combination)
+            block = self._block(position, combination)
+            if block is not None:
+                blocks[tuple([chosen[d] for d in mixed])] = block
+            elif len(mixed) > 1:
+                raise TypeError(f"{self.space.templates[position].name} is absent for some of several mixed decisions")
+        if not blocks:
+            return None
         return next(iter(blocks.values())), make_plan(mixed, {key: b.stack.body for key, b in blocks.items()})
+
+
+# A block, how to run it where several options are on, and the weights of those by decision.
+_Part = tuple[Block, Plan | None, Mapping[int, Mapping[int, Weight]]]
 
 
 def _vector(entry: Any) -> Vector:
@@ -231,6 +248,7 @@ class _Collector:
 
 def copy_weights(blocks: Sequence[Block], bank: WeightBank, network: nn.Module) -> None:
     """Copies the prefixes that ``blocks`` use from ``bank`` into the plain ``network`` built from them."""
+    dtype = next(bank.parameters()).dtype
     with torch.no_grad():
         for block in blocks:
             for layer in block.layers:
@@ -245,7 +263,7 @@ def copy_weights(blocks: Sequence[Block], bank: WeightBank, network: nn.Module) 
                     parameter.data = prefix.detach().clone()
                 for name, buffer in target.named_buffers(recurse=False):
                     if buffer.is_floating_point():
-                        setattr(target, name, buffer.to(source.weight.dtype))  # type: ignore[arg-type]
+                        setattr(target, name, buffer.to(dtype))
 
 
 def find_layer(network: nn.Module, block: str, name: str) -> nn.Module:

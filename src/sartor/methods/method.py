@@ -54,8 +54,8 @@ class Choice:
         }
 
     def _costs(self, architecture: Architecture, budgeted: Mapping[str, float]) -> dict[str, float]:
-        row = np.array([architecture.row])
-        analytic = {name: int(architecture.space.cost(name, exit=self.exit)(row)[0]) for name in ANALYTIC_COSTS}
+        network = architecture.blueprint if self.exit is None else architecture.blueprint.cut(self.exit)
+        analytic = {name: int(getattr(network, name)) for name in ANALYTIC_COSTS}
         return {**analytic, **{name: value for name, value in budgeted.items() if name not in analytic}}
 
 

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from sartor.costs.analytic import ANALYTIC_COSTS
 from sartor.costs.devices import LATENCY
 from sartor.elastic.supernet import Supernet
 from sartor.evaluate import evaluate
@@ -117,7 +116,8 @@ def random_cloud(setting: Setting, supernet: Supernet) -> list[dict[str, Any]]:
     if not setting.cloud:
         return []
     rows = setting.space.sample(setting.cloud, numpy_generator(setting.seed, "cloud"))
-    costs = {name: setting.deploy_space.cost(name)(rows) for name in ANALYTIC_COSTS} | _latencies(setting, rows)
+    deployed = setting.deploy_space
+    costs = {name: deployed.cost(name)(rows) for name in deployed.cost_names} | _latencies(setting, rows)
     x, y = _one_batch(setting, _CLOUD_PICTURES)
     supernet.train()
     points = []

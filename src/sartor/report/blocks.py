@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sartor.layers import Gate, Layer, Node, SplitAttention
+from sartor.layers import Gate, Layer, Node, Parallel, SplitAttention
 from sartor.report.schema import Decision, NetworkBlock
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _path(body: Sequence[Node]) -> Iterator[Layer]:
     for node in body:
         if isinstance(node, Layer):
             yield node
-        elif isinstance(node, SplitAttention):
+        elif isinstance(node, SplitAttention | Parallel):
             yield from _path(node.branches[0])
         elif not isinstance(node, Gate):
             yield from _path(node.body)
@@ -84,6 +84,8 @@ def _attention(body: Sequence[Node]) -> int:
     for node in body:
         if isinstance(node, SplitAttention):
             found = max(found, len(node.branches))
+        elif isinstance(node, Parallel):
+            found = max(found, *[_attention(branch) for branch in node.branches])
         elif isinstance(node, Gate):
             found = max(found, 1)
         elif not isinstance(node, Layer):

@@ -18,8 +18,8 @@ from __future__ import annotations
 from typing import Any
 
 from sartor.decisions import Decision, Template
-from sartor.layers import Stack
 from sartor.space import SearchSpace
+from sartor.stack import Stack
 
 FULL_CHANNELS = (128, 768, 768, 768, 256, 1536, 1024)
 

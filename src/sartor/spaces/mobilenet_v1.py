@@ -20,9 +20,9 @@ from typing import Any
 
 from sartor.decisions import Decision, Template
 from sartor.errors import RequestError
-from sartor.layers import Stack
 from sartor.space import SearchSpace
 from sartor.spaces.layouts import Layout, settled
+from sartor.stack import Stack
 
 BASE_WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 STRIDES = {

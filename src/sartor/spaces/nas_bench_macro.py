@@ -16,8 +16,8 @@ from __future__ import annotations
 from typing import Any
 
 from sartor.decisions import Decision, Template
-from sartor.layers import Stack
 from sartor.space import SearchSpace
+from sartor.stack import Stack
 
 OPTIONS = ("identity", "k3e3", "k5e6")
 STAGES = ((64, 2), (128, 3), (256, 3))  # channels, layers

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sartor.decisions import Decision, Template
-from sartor.layers import Stack
 from sartor.methods.evaluator import TableEvaluator
 from sartor.methods.method import Method
 from sartor.methods.supernet_evaluator import SupernetEvaluator
 from sartor.platforms import Platform
 from sartor.runtime import Runtime
 from sartor.space import SearchSpace
+from sartor.stack import Stack
 from sartor.train.passes import Pass
 from sartor.train.settings import SearchTraining
 

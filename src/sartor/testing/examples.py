@@ -8,8 +8,8 @@ from functools import cache
 
 from sartor import spaces
 from sartor.decisions import Decision, Rule, Template
-from sartor.layers import Stack
 from sartor.space import SearchSpace
+from sartor.stack import Stack
 
 
 def space_names() -> tuple[str, ...]:

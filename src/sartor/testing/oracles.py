@@ -9,7 +9,7 @@ from typing import Any
 from torch.utils.flop_counter import FlopCounterMode
 
 from sartor.blueprint import Blueprint
-from sartor.layers import Gate, Layer, Node, SplitAttention
+from sartor.layers import Gate, Layer, Node, Parallel, SplitAttention
 from sartor.memory import PICTURES
 from sartor.network import exit_names
 
@@ -77,6 +77,10 @@ def _write(prefix: str, body: Sequence[Node], current: str, steps: list[_Step], 
             step = _Step(name, (current,), node.out_channels * node.out_side**2, (current,) if overwrites else ())
         elif isinstance(node, SplitAttention):
             step = _write_attention(name, node, current, steps, sizes)
+        elif isinstance(node, Parallel):
+            parts = [_write(f"{name}/{k}", branch, current, steps, sizes) for k, branch in enumerate(node.branches)]
+            step = _Step(f"{name}/concat", tuple(parts), sum(sizes[part] for part in parts))
+            name = step.name
         else:
             inner = _write(name, node.body, current, steps, sizes)
             name = f"{name}/{'product' if isinstance(node, Gate) else 'sum'}"

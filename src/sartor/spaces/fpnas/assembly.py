@@ -9,12 +9,12 @@ from functools import cache, partial
 from typing import Any, get_type_hints
 
 from sartor.decisions import Decision, Template
-from sartor.layers import Stack
 from sartor.space import SearchSpace
 from sartor.spaces.fpnas import blocks
 from sartor.spaces.fpnas.blocks import ResolveBlock, block_resolver
 from sartor.spaces.fpnas.macro import Macro, channel_options
 from sartor.spaces.fpnas.setting import Setting
+from sartor.stack import Stack
 
 KERNELS = (0, 3, 5)  # 0: the block is bypassed
 ACTIVATIONS = ("relu", "hard_swish")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from sartor.layers import Stack
+from sartor.stack import Stack
 
 ExpansionBase = Literal["out", "in", "max_in"]
 SqueezeRule = Literal["resnest", "fixed"]

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sartor.blueprint import Block, Blueprint
-from sartor.layers import Stack
 from sartor.memory import PICTURES
 from sartor.spaces.fpnas import blocks
 from sartor.spaces.fpnas.blocks import BlockRules, block_resolver
 from sartor.spaces.fpnas.macro import lay_out
+from sartor.stack import Stack
 
 RULES = BlockRules(expansion_base="in")
 RELU, SWISH = "relu", "hard_swish"

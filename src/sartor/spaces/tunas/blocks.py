@@ -8,7 +8,7 @@ expansion.
 
 from __future__ import annotations
 
-from sartor.layers import Stack
+from sartor.stack import Stack
 
 
 def round8(channels: float) -> int:

@@ -8,9 +8,9 @@ from typing import Any
 
 from sartor.decisions import Decision, Template
 from sartor.errors import RequestError
-from sartor.layers import Stack
 from sartor.spaces.layouts import Layout, settled
 from sartor.spaces.tunas.blocks import bottleneck, round8
+from sartor.stack import Stack
 
 KERNELS = (3, 5, 7)
 LAYER_OR_SKIP = ("layer", "skip")
@@ -103,7 +103,7 @@ def _settled(template: Template, fixed: Mapping[str, Any]) -> Template:
         return template
     scope, whole = tuple(n for n in template.scope if n not in fixed), template.resolve
 
-    def resolve(*values: Any) -> Stack:
+    def resolve(*values: Any) -> Stack | None:
         known = {**fixed, **dict(zip(scope, values, strict=True))}
         return whole(*[known[n] for n in template.scope])
 

@@ -25,7 +25,6 @@ from typing import Literal
 
 from sartor.decisions import Decision, Template
 from sartor.errors import RequestError
-from sartor.layers import Stack
 from sartor.space import SearchSpace
 from sartor.spaces.layouts import Layout, settled
 from sartor.spaces.tunas.blocks import pooled_head, separable, stem
@@ -41,6 +40,7 @@ from sartor.spaces.tunas.body import (
     strides_of,
 )
 from sartor.spaces.tunas.networks import MOBILENETV3_NETWORKS, known_networks
+from sartor.stack import Stack
 
 BASE_FILTERS = (16, 16, 32, 64, 128, 256, 512, 1024)
 STRIDES = {

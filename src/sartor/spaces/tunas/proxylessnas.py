@@ -28,7 +28,6 @@ from typing import Literal
 
 from sartor.decisions import Decision, Template
 from sartor.errors import RequestError
-from sartor.layers import Stack
 from sartor.space import SearchSpace
 from sartor.spaces.layouts import Layout, settled
 from sartor.spaces.tunas.blocks import pooled_head, round8, separable, stem
@@ -43,6 +42,7 @@ from sartor.spaces.tunas.body import (
     strides_of,
 )
 from sartor.spaces.tunas.networks import PROXYLESSNAS_NETWORKS, known_networks
+from sartor.stack import Stack
 
 FILTERS = {
     "proxylessnas": (32, 16, 32, 40, 80, 96, 192, 320, 1280),
