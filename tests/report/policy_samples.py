@@ -220,6 +220,7 @@ def policy_metrics(
         entry["policy_rate"] = 0.0 if at <= FROZEN else 3e-4 * 10**learnt
         if method == "fpnas":
             entry["samples_per_step"] = float(max(1, int(0.25 * np.mean(each["entropy_nats"]))))
+            entry["effective_samples"] = 0.8 * entry["samples_per_step"] + 0.2
             if line % 15 == 0:
                 entry["mode_accuracy"] = 100 * float(np.mean(each["quality"])) + 1.5
         lines.append(entry)

@@ -226,6 +226,22 @@ def test_pictures_of_a_view(policy: report.ReportData, tmp_path: Path) -> None:
         report.write_png(policy, "policy_end", tmp_path / "x.png", view=("fridge",))
 
 
+def test_amounts_and_rates_are_drawn_from_zero(policy: report.ReportData) -> None:
+    """A rate that never changes has an axis to be read on, and samples whole numbers; shares of 100 keep their frame."""
+    figure = FIGURES["search"](policy)
+    assert figure is not None
+    rows = figure.rows["search"]
+    zeros = {row["quantity"] for row in rows if row["role"] == "zero"}
+    assert zeros == {
+        "Entropy of the policy (nats)",
+        "Samples per step",
+        "Effective samples per step",
+        "Learning rate of the policy",
+    }
+    assert zeros < {row["quantity"] for row in rows if row["role"] == "line"}
+    assert any("Effective samples" in line for line in figure.caption)
+
+
 def test_histories_end_with_the_search(policy: report.ReportData) -> None:
     """Columns of the heat map meet half-way between snapshots and fill the search from 0 to 100 percent."""
     assert _edges([0.0, 0.5, 1.0]) == [0.0, 25.0, 75.0, 100.0]

@@ -73,7 +73,7 @@ class EvaluationSettings:
 
     ``calibration_pictures`` of the training pictures give the statistics of batch norm; ``cloud`` random
     architectures are scored with the shared weights, for the picture of accuracy against cost. ``mode_pictures`` judge
-    the most probable networks of a policy twenty times over the search (0: never).
+    the most probable networks of a policy once per epoch of the search, twenty times at least (0: never).
     """
 
     calibration_pictures: PositiveInt = 2048

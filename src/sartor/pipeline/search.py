@@ -24,7 +24,7 @@ from sartor.seeds import numpy_generator
 from sartor.train.loop import Store, run_until
 
 _CLOUD_PICTURES = 512
-_LOOKS = 20  # at the most probable network, over the search
+_LOOKS = 20  # at the most probable network over a search, at least
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,13 @@ def search(setting: Setting, store: Store, baseline: str | None = None, cost: in
     setting.teacher()  # refused now, not after the search
     method = setting.method(baseline)
     evaluator = make_evaluator(setting, method, cost)
+    looks = max(_LOOKS, round(setting.search.epochs))  # once per epoch, as in figure 3 of FP-NAS
 
     def step() -> dict[str, float]:
         before = evaluator.progress
         metrics = {**method.step(evaluator), "learning_rate": evaluator.learning_rate}
         # The moments follow from progress alone, so that a resumed search looks at the same ones.
-        if int(before * _LOOKS) < int(evaluator.progress * _LOOKS):
+        if int(before * looks) < int(evaluator.progress * looks):
             metrics |= accuracy_of_modes(setting, evaluator.supernet, method.most_probable())
         return metrics
 

@@ -231,6 +231,7 @@ class _MetricOptional(TypedDict, total=False):
     cost_ratio: float  # their cost over the target: TuNAS's first summed budget, else the budget most used
     policy_rate: float  # learning rate of the policy; 0 while only the shared weights learn
     samples_per_step: float  # K
+    effective_samples: float  # of these: 1 / sum of their squared weights, which sum to 1
     mode_accuracy: float  # percent; the most probable architecture with recalibrated batch norms
     time: float  # seconds since the epoch
 

@@ -14,7 +14,7 @@ from sartor.report.own import OwnAnswer
 from sartor.report.rows import BudgetUse, PlatformRow
 
 STAGE = "search"
-# Three platforms and six quantities with so many points each weigh 50 KB on the page.
+# Three platforms and seven quantities with so many points each weigh 50 KB on the page.
 MAX_POINTS = 80
 EVERYONE = "all platforms"
 
@@ -26,6 +26,7 @@ QUANTITIES: dict[str, tuple[str, float]] = {
     "mode_accuracy": ("Accuracy of the most probable network (%)", 1.0),
     "reward": ("Reward of the samples", 1.0),
     "samples_per_step": ("Samples per step", 1.0),
+    "effective_samples": ("Effective samples per step", 1.0),
     "policy_rate": ("Learning rate of the policy", 1.0),
 }
 

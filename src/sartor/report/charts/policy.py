@@ -225,7 +225,7 @@ def _end(data: ReportData, platform: str, shown: list[Belief], grouped: bool) ->
     ink = alt.condition(
         "datum.role === 'likely' || datum.role === 'unlikely'", alt.value("@on_high"), alt.value("@text")
     )
-    wide = base.transform_filter("datum.chance >= 12")
+    wide = base.transform_filter("datum.chance >= max(12, 2 * length(datum.option))")  # has room for its name
     returned = base.transform_filter(alt.datum.first == 1)
     chart = alt.layer(
         base.mark_rect(stroke="@card", strokeWidth=1).encode(

@@ -10,6 +10,10 @@ from sartor.report.data import ReportData
 from sartor.report.search import EVERYONE, QUANTITIES
 
 
+# Drawn from zero on: amounts, and rates, which may be the same all along.
+_FROM_ZERO = ("entropy_nats", "samples_per_step", "effective_samples", "policy_rate")
+
+
 def draw(data: ReportData) -> Figure | None:
     """One panel per quantity over the share of the search, one line per platform; None without a policy."""
     if not data.search.points:
@@ -38,11 +42,11 @@ def _lines(data: ReportData) -> Rows:
 def _marks(data: ReportData) -> Rows:
     """What the lines are read against: the uniform start, the target, and the answers at the end."""
     starts = sorted((data.search.start_entropy or {}).values())
-    rows: Rows = []
+    present = {point.quantity for point in data.search.points}
+    rows: Rows = [_row("zero", quantity, "", None, 0.0) for quantity in _FROM_ZERO if quantity in present]
     if starts:
-        rows += [_row("zero", "entropy_nats", "", None, 0.0)]
         rows += [_row("rule", "entropy_nats", "", None, starts[-1], f"uniform start, {starts[-1]:.1f} nats")]
-    if any(point.quantity == "cost_ratio" for point in data.search.points):
+    if "cost_ratio" in present:
         rows += [_row("rule", "cost_ratio", "", None, 1.0)]
         for row in data.search_rows:
             for role, ratio in (("answer", row.answer_ratio), ("own", row.own_ratio)):
@@ -98,14 +102,14 @@ def _chart(data: ReportData, panels: list[str]) -> dict[str, Any]:
 
 
 def _references(base: Any, y: Any) -> list[Any]:
-    """Rules across a panel, with their names below them."""
+    """Rules across a panel, with their names above them."""
     alt = altair()
     rule = base.transform_filter(alt.datum.role == "rule")
     zero = base.transform_filter(alt.datum.role == "zero")
     return [
         zero.mark_rule(color="@line").encode(y=y),
         rule.mark_rule(color="@muted", strokeDash=[4, 4]).encode(y=y),
-        rule.mark_text(color="@muted", align="right", baseline="top", dy=4, fontSize=11).encode(
+        rule.mark_text(color="@muted", align="right", baseline="bottom", dy=-4, fontSize=11).encode(
             x=alt.value("width"), y=y, text="label:N"
         ),
     ]
@@ -134,6 +138,11 @@ def _caption(data: ReportData) -> list[str]:
         own = [row.platform for row in data.search_rows if row.own_ratio is not None]
         hollow = f"; hollow: of the most probable one, where a budget forbids it ({words.listed(own)})" if own else ""
         found.append(text + hollow + ".")
+    if any(point.quantity == "effective_samples" for point in data.search.points):
+        found.append(
+            "Effective samples: one over the sum of the squared weights that the samples' likelihoods give them. As many "
+            "as there are samples: none explains the pictures better than another; one: a single sample decides."
+        )
     most = max(point.averaged for point in data.search.points)
     if most > 1:
         found.append(f"Each point is the mean of up to {most} recorded lines of the log.")
