@@ -227,7 +227,7 @@ def test_pictures_of_a_view(policy: report.ReportData, tmp_path: Path) -> None:
 
 
 def test_amounts_and_rates_are_drawn_from_zero(policy: report.ReportData) -> None:
-    """A rate that never changes has an axis to be read on, and samples whole numbers; shares of 100 keep their frame."""
+    """A rate that never changes has an axis to be read on, and samples are whole numbers on theirs."""
     figure = FIGURES["search"](policy)
     assert figure is not None
     rows = figure.rows["search"]

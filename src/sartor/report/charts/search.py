@@ -9,7 +9,6 @@ from sartor.report.charts.frame import Figure, Rows, altair, finished
 from sartor.report.data import ReportData
 from sartor.report.search import EVERYONE, QUANTITIES
 
-
 # Drawn from zero on: amounts, and rates, which may be the same all along.
 _FROM_ZERO = ("entropy_nats", "samples_per_step", "effective_samples", "policy_rate")
 
@@ -140,8 +139,8 @@ def _caption(data: ReportData) -> list[str]:
         found.append(text + hollow + ".")
     if any(point.quantity == "effective_samples" for point in data.search.points):
         found.append(
-            "Effective samples: one over the sum of the squared weights that the samples' likelihoods give them. As many "
-            "as there are samples: none explains the pictures better than another; one: a single sample decides."
+            "Effective samples: one over the sum of the squared weights that the samples' likelihoods give them. As "
+            "many as there are samples: none explains the pictures better than another; one: a single sample decides."
         )
     most = max(point.averaged for point in data.search.points)
     if most > 1:
