@@ -11,7 +11,7 @@ from sartor.elastic.execution import Dropout, DropPath, run_body
 from sartor.elastic.slimmable import SlimmableNetwork
 from sartor.layers import Layer
 from sartor.stack import Stack
-from sartor.train.networks import path_rates
+from sartor.train.paths import branch_rates
 
 pytestmark = pytest.mark.filterwarnings("ignore:grad and param do not obey the gradient layout")
 
@@ -38,10 +38,10 @@ def dropping(rates: dict[str, float], seed: int = 0) -> Dropout:
 
 def test_rates_rise_with_depth() -> None:
     """The i-th of n residual blocks has rate * i / n; blocks without a residual have none and do not count."""
-    assert path_rates(blueprint(4), 0.2) == pytest.approx(
+    assert branch_rates(blueprint(4), 0.2) == pytest.approx(
         {"layer0": 0.05, "layer1": 0.1, "layer2": 0.15, "layer3": 0.2}
     )
-    assert path_rates(blueprint(0), 0.2) == {}
+    assert branch_rates(blueprint(0), 0.2) == {}
 
 
 def test_expectation_and_scale() -> None:

@@ -199,9 +199,10 @@ def test_the_average_of_a_training() -> None:
     watched: list[list[Tensor]] = []
     step = PrefixOptimiser.step
 
-    def watch(self: PrefixOptimiser, rate: float) -> None:
-        step(self, rate)
+    def watch(self: PrefixOptimiser, rate: float) -> dict[str, float]:
+        metrics = step(self, rate)
         watched.append([p.detach().clone() for p in self.parameters])
+        return metrics
 
     only = {"phone": blueprints(2)["phone"]}
     with pytest.MonkeyPatch.context() as patch:

@@ -21,7 +21,11 @@ def check_training(settings: OptimiserSettings, key: str, problems: Problems) ->
             "dropout": (0 <= settings.dropout < 1, _SHARE),
             "dropout_from_epochs": (settings.dropout_from_epochs >= 0, "at least 0"),
             "drop_path": (0 <= settings.drop_path < 1, _SHARE),
+            "drop_path_ramp": _ramp(settings),
             "weight_average": (0 <= settings.weight_average < 1, _SHARE),
+            "exit_distillation": (0 <= settings.exit_distillation <= 1, "at least 0 and at most 1"),
+            "exit_temperature": (settings.exit_temperature > 0, "more than 0"),
+            "auxiliary_weight": (settings.auxiliary_weight >= 0, "at least 0"),
         }
         conditions |= _teacher(settings)
     for name, (holds, allowed) in conditions.items():
@@ -37,12 +41,29 @@ def _schedule(settings: OptimiserSettings) -> dict[str, _Condition]:
         "per_pictures": _at_least_one_if_given(settings.per_pictures),
         "decay": (0 < settings.decay <= 1, "more than 0 and at most 1"),
         "warmup_share": (0 <= settings.warmup_share < 1, _SHARE),
+        "final_rate": _final_rate(settings),
+        "cutout": (settings.cutout is None or settings.cutout >= 0, "at least 0"),
     }
     micro = settings.micro_batch
     if micro is not None and settings.batch_size >= 1:
         divides = micro >= 1 and settings.batch_size % micro == 0
         conditions["micro_batch"] = (divides, f"a divisor of batch_size ({settings.batch_size})")
     return conditions
+
+
+def _final_rate(settings: OptimiserSettings) -> _Condition:
+    if settings.final_rate and settings.schedule not in ("cosine", "linear"):
+        return False, f"0 with schedule {settings.schedule}: only cosine and linear end at a given rate"
+    return 0 <= settings.final_rate <= settings.learning_rate, "at least 0 and at most learning_rate"
+
+
+def _ramp(settings: FinalTraining) -> _Condition:
+    return not settings.drop_path_ramp or settings.drop_path > 0, "true only with a drop_path above 0"
+
+
+def _weights(weights: tuple[float, ...] | None) -> _Condition:
+    allowed = "null, or one weight of at least 0 per exit, not all 0"
+    return weights is None or (min(weights, default=-1) >= 0 and max(weights) > 0), allowed
 
 
 def _update(settings: OptimiserSettings) -> dict[str, _Condition]:
@@ -56,6 +77,8 @@ def _update(settings: OptimiserSettings) -> dict[str, _Condition]:
         "adam_epsilon": (settings.adam_epsilon > 0, "more than 0"),
         "weight_decay": (settings.weight_decay >= 0, "at least 0"),
         "label_smoothing": (0 <= settings.label_smoothing < 1, _SHARE),
+        "gradient_clip": (settings.gradient_clip is None or settings.gradient_clip > 0, "more than 0"),
+        "exit_weights": _weights(settings.exit_weights),
     }
 
 

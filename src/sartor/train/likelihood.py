@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,7 +23,7 @@ _LARGEST_EXPONENT = 20.0
 
 # Logits of one pass over some pictures.
 Logits = Callable[[Tensor, Pass], Sequence[Tensor]]
-# The loss that trains, from logits and labels.
+# From logits and labels: the loss that trains, or the one that weighs and is reported.
 Loss = Callable[[Sequence[Tensor], Tensor], Tensor]
 
 
@@ -34,6 +33,7 @@ def add_weighted_gradients(
     passes: Sequence[Pass],
     logits_of: Logits,
     loss_of: Loss,
+    hard_of: Loss,
     gradients: Callable[[], Sequence[Tensor]],
     *,
     temperature: float,
@@ -46,11 +46,11 @@ def add_weighted_gradients(
     processes log-likelihoods are averaged before they become weights.
     """
     in_pieces = piece < len(x)
-    hard = np.array([_loss_without_gradient(x, y, p, logits_of, piece) for p in passes]) if in_pieces else None
+    hard = np.array([_loss_without_gradient(x, y, p, logits_of, hard_of, piece) for p in passes]) if in_pieces else None
     losses, total, reference = np.empty(len(passes)), 0.0, 0.0
     for k, p in enumerate(passes):
         logits = None if in_pieces else logits_of(x, p)
-        value = _hard(logits, y) if logits is not None else hard[k]  # type: ignore[index]
+        value = float(hard_of(logits, y)) if logits is not None else hard[k]  # type: ignore[index]
         losses[k] = world.average(np.array([value]))[0]
         log_likelihood = -losses[k] / temperature + math.log(p.weight)
         reference = log_likelihood if k == 0 else reference
@@ -71,13 +71,9 @@ def add_weighted_gradients(
 
 
 @torch.no_grad()
-def _loss_without_gradient(x: Tensor, y: Tensor, p: Pass, logits_of: Logits, piece: int) -> float:
+def _loss_without_gradient(x: Tensor, y: Tensor, p: Pass, logits_of: Logits, hard_of: Loss, piece: int) -> float:
     pieces = zip(torch.split(x, piece), torch.split(y, piece), strict=True)
-    return sum(_hard(logits_of(part, p), labels) * len(part) / len(x) for part, labels in pieces)
-
-
-def _hard(logits: Sequence[Tensor], y: Tensor) -> float:
-    return sum(float(F.cross_entropy(out.detach(), y)) for out in logits)
+    return sum(float(hard_of(logits_of(part, p), labels)) * len(part) / len(x) for part, labels in pieces)
 
 
 @torch.no_grad()

@@ -21,12 +21,13 @@ Region = tuple[slice, ...]  # along the first one or two axes; () is all of a te
 def learning_rate(settings: OptimiserSettings, epoch: float, batch_size: int | None = None) -> float:
     """The rate at a point in time, ``epoch`` counted from 0 with fractions.
 
-    Exponential: the peak rate times ``decay`` per whole epoch. Cosine and linear fall to zero at the end.
+    Exponential: the peak rate times ``decay`` per whole epoch. Cosine and linear fall to ``final_rate`` at the end.
     ``batch_size``: pictures in a step, where they are not those of the settings.
     """
-    peak = settings.learning_rate
+    peak, final = settings.learning_rate, settings.final_rate
     if settings.per_pictures is not None:
-        peak *= (batch_size or settings.batch_size) / settings.per_pictures
+        scale = (batch_size or settings.batch_size) / settings.per_pictures
+        peak, final = peak * scale, final * scale
     warmup = settings.warmup_share * settings.epochs
     if epoch < warmup:
         return peak * epoch / warmup
@@ -37,7 +38,7 @@ def learning_rate(settings: OptimiserSettings, epoch: float, batch_size: int | N
     length = max(settings.epochs - warmup, 1e-12)
     passed = min(1.0, (epoch - warmup) / length)
     factor = 0.5 * (1 + math.cos(math.pi * passed)) if settings.schedule == "cosine" else 1 - passed
-    return peak * factor
+    return final + (peak - final) * factor
 
 
 class PrefixOptimiser:
@@ -47,7 +48,9 @@ class PrefixOptimiser:
     its weights and what the optimiser remembers of them. With ``dense_updates`` it is applied to everything that
     ever had a gradient, so that momentum and averages also move unused weights, as in the official codes.
 
-    Weight decay is part of the gradient. ``weight_decay_on: convolutions`` is the penalty of TuNAS: of the used part
+    With ``gradient_clip`` the gradients of a step, all that move a weight, are shortened together to that norm; then
+    comes weight decay, which is part of the gradient and is not clipped, as in the official code of DARTS.
+    ``weight_decay_on: convolutions`` is the penalty of TuNAS: of the used part
     of convolution kernels, depthwise ones and those of squeeze-excite included, never of the rest, with dense
     updates neither. It differs from the official code in one point: a branch of a mixture is penalised in full,
     not by its share.
@@ -69,8 +72,12 @@ class PrefixOptimiser:
         self.buffers: dict[nn.Parameter, dict[str, Tensor]] = {}
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """Updates the weights with the accumulated gradients and clears these."""
+    def step(self, rate: float) -> dict[str, float]:
+        """Updates the weights with the accumulated gradients and clears these.
+
+        With ``gradient_clip`` it returns the norm of the gradients and whether it was clipped (0 or 1), for the log.
+        """
+        metrics: dict[str, float] = {}
         extents = dict(self.bank.used_prefixes()) if self.bank is not None else {}
         used = {p: self._used(p, extents) for p in self.parameters if p.grad is not None}
         moving = [(p, region) for p in self.parameters for region in self._moving(p, used)]
@@ -78,6 +85,8 @@ class PrefixOptimiser:
             weights = [p[region] for p, region in moving]
             gradients = [self._gradient(p)[region] for p, region in moving]
             world.average_(gradients)
+            if self.settings.gradient_clip is not None:
+                metrics = clip(gradients, self.settings.gradient_clip)
             if self.settings.weight_decay:
                 self._decay(weights, gradients, used)
             remembered = [(self._buffers(p), region) for p, region in moving]
@@ -85,6 +94,7 @@ class PrefixOptimiser:
             buffers = {name: [held[name][region] for held, region in remembered] for name in names}
             self.rule.move(weights, gradients, buffers, rate)
         self._clear(used)
+        return metrics
 
     def _used(self, parameter: nn.Parameter, extents: Mapping[nn.Parameter, set[Extent]]) -> Sequence[Region]:
         """What of a parameter the passes of this step have used."""
@@ -145,6 +155,17 @@ class PrefixOptimiser:
         for i, held in state.items():
             parameter = self.parameters[int(i)]
             self.buffers[parameter] = {n: value.to(parameter.device, copy=True) for n, value in held.items()}
+
+
+def clip(gradients: list[Tensor], limit: float) -> dict[str, float]:
+    """Shortens ``gradients`` in place where their norm, all of them as one vector, is above ``limit``.
+
+    Returns ``gradient_norm``, that before, and ``clipped``, 0 or 1. The same factor as ``torch.nn.utils`` has.
+    """
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1.0))
+    value = float(norm)
+    return {"gradient_norm": value, "clipped": float(value > limit)}
 
 
 def disjoint_regions(extents: Iterable[Extent], shape: Sequence[int]) -> Iterator[Region]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from sartor import world
+from sartor.train.exits import Exits
 from sartor.train.likelihood import add_weighted_gradients
 from sartor.train.passes import EXTERNAL, Pass
 from sartor.train.teacher import Lesson, Teacher
@@ -32,6 +32,7 @@ class PassRunner:
         label_smoothing: of the hard losses that train (those observed are never smoothed).
         autocast: a context per forward computation, for reduced precision.
         teacher: a network from outside, for passes that learn from ``EXTERNAL``.
+        exits: what the exits of a network learn together.
     """
 
     forward: Forward
@@ -39,14 +40,15 @@ class PassRunner:
     label_smoothing: float = 0.0
     autocast: Callable[[], AbstractContextManager[Any]] | None = None
     teacher: Teacher | None = None
+    exits: Exits = field(default_factory=Exits)
 
     def __call__(self, x: Tensor, y: Tensor, passes: Sequence[Pass]) -> NDArray[np.float64]:
         """Adds the gradients of every pass; returns the observed losses ``[n]``, NaN for the others.
 
         A pass without a teacher learns the labels; one taught by an earlier pass learns its softmax at temperature 1,
         hard labels unused (US-Nets, in-place distillation); one taught from outside learns what that teacher's
-        lesson says. Losses are means over the batch, taken before the update, with the statistics of the batch; over
-        several processes they are averaged.
+        lesson says; what that means with several exits is for ``exits`` to say. Losses are means over the batch, taken
+        before the update, with the statistics of the batch; over several processes they are averaged.
         """
         size = self.micro_batch or len(x)
         observed = torch.zeros(len(passes), dtype=torch.float64)
@@ -78,7 +80,8 @@ class PassRunner:
             y,
             passes,
             lambda part, p: self._logits(part, p),
-            lambda logits, labels: self._loss(logits, labels, None),
+            lambda logits, labels: self.exits.loss(logits, labels, self.label_smoothing),
+            self.exits.hard_loss,
             gradients,
             temperature=temperature,
             piece=self.micro_batch or len(x),
@@ -110,17 +113,11 @@ class PassRunner:
             logits = self._logits(x, p)
             if i in taught:
                 lessons[i] = Lesson(tuple(out.detach() for out in logits))
-            loss = self._loss(logits, y, lessons[p.teacher])
+            loss = self.exits.loss(logits, y, self.label_smoothing, lessons[p.teacher])
             if p.observe or any(q.minus == i for q in passes):
-                hard[i] = sum(F.cross_entropy(out.detach(), y) for out in logits).double() * share  # type: ignore[union-attr]
+                hard[i] = self.exits.hard_loss(logits, y).double() * share
             (p.weight * share * loss).backward()  # type: ignore[no-untyped-call]
         return torch.stack([hard[i] - (hard[p.minus] if p.minus is not None else 0.0) for i, p in enumerate(passes)])
-
-    def _loss(self, logits: Sequence[Tensor], y: Tensor, lesson: Lesson | None) -> Tensor:
-        if lesson is not None and lesson.share == 1.0:
-            return lesson.loss(logits)
-        hard = torch.stack([F.cross_entropy(out, y, label_smoothing=self.label_smoothing) for out in logits]).sum()
-        return hard if lesson is None else (1 - lesson.share) * hard + lesson.share * lesson.loss(logits)
 
 
 def _as_tuple(outputs: Any) -> tuple[Tensor, ...]:

@@ -28,14 +28,20 @@ class OptimiserSettings:
     with the batch (None: it belongs to a batch, whatever its size).
 
     ``warmup_share``: the share of the training in which the rate rises linearly from zero. ``decay`` multiplies the
-    rate once per epoch (exponential schedule only).
+    rate once per epoch (exponential schedule only); ``final_rate`` is where the cosine or the line ends, scaled with
+    the batch as ``learning_rate`` is.
 
     ``momentum`` is what every rule keeps of its last steps (Adam: of the mean gradient); ``nesterov`` is SGD's alone.
     ``rmsprop_decay``, ``rmsprop_epsilon``, ``adam_decay`` and ``adam_epsilon`` concern the mean of squares (see
     :mod:`sartor.train.updates`). ``weight_decay`` times the weight is part of the gradient: of every weight that
     moves, or (``weight_decay_on: convolutions``) of the part of the convolution kernels that the step used, as a
     penalty in the loss would have it. ``dense_updates`` applies the rule to weights that no pass of the step used
-    as well, as the official codes do.
+    as well, as the official codes do. ``gradient_clip`` is the greatest Euclidean norm of all gradients of a step
+    together, before weight decay: longer ones are shortened to it.
+
+    ``exit_weights``: what the loss of each exit counts in the sum that trains a network with exits (None: 1 each);
+    ``exits_averaged`` divides that sum by their number, for rates and clipping tuned with one exit. ``cutout``: side of
+    the square that is cut out of this training's pictures (None: as the data's augmentation says; 0: none).
 
     There is no momentum of batch-norm statistics: they are measured anew before anything is evaluated or exported.
     """
@@ -60,6 +66,11 @@ class OptimiserSettings:
     dense_updates: bool = False
     label_smoothing: float = 0.0
     initialiser: Initialiser = "he_fan_out"
+    final_rate: float = 0.0
+    gradient_clip: float | None = None
+    exit_weights: tuple[float, ...] | None = None
+    exits_averaged: bool = False
+    cutout: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,14 +90,22 @@ class SearchTraining(OptimiserSettings):
 class FinalTraining(OptimiserSettings):
     """Training of the chosen networks: 300 epochs, rate 0.1 times 0.985 per epoch (section 4.1).
 
-    ``mode``: one network with shared weights (``slimmable``) or each network alone (``standalone``).
+    ``mode``: one network with shared weights (``slimmable``), each network alone (``standalone``), or one network whose
+    exits serve the platforms (``anytime``).
     ``sampling``: which middle platforms the sandwich draws, uniformly (suffix -U) or by weight (suffix -W).
     ``random_passes``: middle platforms per step. ``dropout`` acts on the largest network's passes only, and only in
     a training of at least ``dropout_from_epochs``. ``drop_path`` (stochastic depth) acts on the same passes: of n
-    blocks with a residual branch the i-th leaves it out for a picture at rate ``drop_path * i / n``.
+    blocks with a residual branch the i-th leaves it out for a picture at rate ``drop_path * i / n``, and a node of a
+    cell does without each of its edges at rate ``drop_path``, identities excepted (DARTS). With ``drop_path_ramp`` the
+    rates grow from 0 to these over the training, linearly in the steps (DARTS: in the epochs).
     ``distillation``: the other passes learn the largest network's soft predictions in place of the labels.
     ``weight_average``: decay per step of a moving average of the weights, which is what is evaluated and exported
     (0: the last weights are).
+
+    ``exit_distillation``: the share of the loss of all exits but the last that the last one's predictions have, at
+    ``exit_temperature``; ``gradient_equilibrium`` scales the gradients of exits so that those of many exits add up to
+    that of about one (see :mod:`sartor.train.exits` and :func:`sartor.train.paths.equilibrium`). ``auxiliary_weight``:
+    what the loss of an auxiliary exit counts, where the network has one; it is not part of what is trained for.
 
     ``teacher``: a trained network from which the largest network (alone: every network) learns beside the labels, a
     .safetensors or .onnx file or the name of a known network, whose weights are then in ``teacher_file``. The loss is
@@ -99,14 +118,19 @@ class FinalTraining(OptimiserSettings):
     schedule: ScheduleName = "exponential"
     nesterov: bool = True
     weight_decay: float = 5e-4
-    mode: Literal["slimmable", "standalone"] = "slimmable"
+    mode: Literal["slimmable", "standalone", "anytime"] = "slimmable"
     sampling: Literal["uniform", "weight"] = "uniform"
     random_passes: int = 1
     dropout: float = 0.6
     dropout_from_epochs: float = 0.0
     drop_path: float = 0.0
+    drop_path_ramp: bool = False
     distillation: bool = False
     weight_average: float = 0.0
+    exit_distillation: float = 0.0
+    exit_temperature: float = 1.0
+    gradient_equilibrium: bool = False
+    auxiliary_weight: float = 0.4
     teacher: str | None = None
     teacher_file: Path | None = None
     teacher_weight: float = 0.5

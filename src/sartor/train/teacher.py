@@ -26,18 +26,18 @@ class Lesson:
     share: float = 1.0
     temperature: float = 1.0
 
-    def loss(self, pupil: Sequence[Tensor]) -> Tensor:
-        """T^2 times the cross-entropy to the teacher's predictions, summed over the pupil's exits.
+    def losses(self, pupil: Sequence[Tensor]) -> list[Tensor]:
+        """T^2 times the cross-entropy to the teacher's predictions, one for each of the pupil's exits.
 
         That is the KL divergence plus the entropy of the teacher, a constant. Each exit learns the same exit of its
         teacher; where they have different numbers of exits, all learn its last one.
         """
         paired = self.logits if len(self.logits) == len(pupil) else self.logits[-1:] * len(pupil)
         t = self.temperature
-        losses = [
-            F.cross_entropy(out / t, taught.div(t).softmax(dim=1)) for out, taught in zip(pupil, paired, strict=True)
+        return [
+            t**2 * F.cross_entropy(out / t, taught.div(t).softmax(dim=1))
+            for out, taught in zip(pupil, paired, strict=True)
         ]
-        return t**2 * torch.stack(losses).sum()
 
 
 @dataclass(frozen=True)
