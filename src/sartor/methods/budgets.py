@@ -13,18 +13,27 @@ from sartor.platforms import Platform
 from sartor.space import SearchSpace
 
 
-def budgets_of(space: SearchSpace, platform: Platform) -> list[mrf.Budget]:
+def budgets_of(space: SearchSpace, platform: Platform, exit: int | None = None, lazy: bool = False) -> list[mrf.Budget]:
     """A platform's budgets on the costs of a space, in the platform's order.
 
+    Up to an ``exit``, 0-based (default: the last); with ``lazy`` only what it reads.
+
     Raises:
-        RequestError: the platform's device has no latencies for this space.
+        RequestError: the platform's device has no latencies for this space, or none of an exit before the last.
     """
-    return [_budget(space, platform, kind, limit) for kind, limit in platform.budgets.items()]
+    return [_budget(space, platform, kind, limit, exit, lazy) for kind, limit in platform.budgets.items()]
 
 
-def _budget(space: SearchSpace, platform: Platform, kind: str, limit: float) -> mrf.Budget:
+def _budget(
+    space: SearchSpace, platform: Platform, kind: str, limit: float, exit: int | None, lazy: bool
+) -> mrf.Budget:
     if kind != LATENCY:
-        return mrf.Budget(space.cost(kind), limit, kind)
+        return mrf.Budget(space.cost(kind, exit=exit, lazy=lazy), limit, kind)
+    if exit not in (None, space.exits - 1):
+        raise RequestError(
+            f"platform {platform.name!r}: the latency of a device is that of whole networks, and {space.name} has "
+            f"{space.exits} exits; give it a budget in macs or params"
+        )
     assert platform.device is not None  # a platform without one is refused
     try:
         cost = device_cost(space, platform.device)

@@ -14,7 +14,7 @@ from sartor import mrf
 from sartor.costs.analytic import ANALYTIC_COSTS
 from sartor.costs.factors import Factor, FactorCost
 from sartor.errors import RequestError
-from sartor.methods.budgets import budgets_of
+from sartor.methods.budgets import budgets_of, check_reachable
 from sartor.methods.evaluator import Evaluator
 from sartor.platforms import Platform, check_platforms
 from sartor.space import Architecture, SearchSpace
@@ -62,7 +62,8 @@ class Choice:
 class Method(ABC):
     """A way to choose. The loop is ``while not evaluator.done: method.step(evaluator)``.
 
-    ``needs`` names what the space or the evaluator must have: ``"widths"`` (a smallest and a largest network).
+    ``needs`` names what the space or the evaluator must have: ``"widths"`` (a smallest and a largest network),
+    ``"mixtures"`` (decisions between operations alone) or ``"gradient"`` (an evaluator that differentiates).
     Randomness depends on the seed and the number of the step alone, so that a resumed search is the same search.
     ``search_defaults`` and ``train_defaults`` are the training recipe of the method's paper: values of
     :class:`~sartor.train.settings.SearchTraining` and :class:`~sartor.train.settings.FinalTraining` that hold where a
@@ -101,6 +102,20 @@ class Method(ABC):
     def updates_per_step(self) -> int:
         """Updates of the shared weights in one step."""
         return 1
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the search ends here, before the evaluator is done."""
+        return False
+
+    def check_reachable(self) -> None:
+        """Refuses platforms that no answer of this method can serve, before anything is trained.
+
+        Raises:
+            InfeasibleBudgetError: naming the platform, the budget and the cheapest reachable cost.
+            RequestError: the platform's device has no latencies for this space.
+        """
+        check_reachable(self.space, self.platforms)
 
     @abstractmethod
     def step(self, evaluator: Evaluator) -> dict[str, float]:

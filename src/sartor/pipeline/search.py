@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from sartor.costs.devices import LATENCY
 from sartor.elastic.supernet import Supernet
 from sartor.evaluate import evaluate
-from sartor.methods.budgets import check_reachable
 from sartor.methods.method import Choice, Method
 from sartor.methods.supernet_evaluator import SupernetEvaluator
 from sartor.pipeline.setting import Setting
@@ -45,9 +44,9 @@ def search(setting: Setting, store: Store, baseline: str | None = None, cost: in
         InfeasibleBudgetError: a platform that no architecture fits, before anything is trained.
         RequestError: the final training names a teacher that cannot be used.
     """
-    check_reachable(setting.deploy_space, setting.platforms)
-    setting.teacher()  # refused now, not after the search
     method = setting.method(baseline)
+    method.check_reachable()
+    setting.teacher()  # refused now, not after the search
     evaluator = make_evaluator(setting, method, cost)
     looks = max(_LOOKS, round(setting.search.epochs))  # once per epoch, as in figure 3 of FP-NAS
 
@@ -61,7 +60,7 @@ def search(setting: Setting, store: Store, baseline: str | None = None, cost: in
 
     run_until(
         step,
-        lambda: (evaluator.progress, 1.0, evaluator.images),
+        lambda: (1.0 if method.stopped else evaluator.progress, 1.0, evaluator.images),
         {"evaluator": evaluator, "method": method},
         store,
     )
