@@ -47,10 +47,13 @@ class Evaluator(Protocol):
     ``combine="likelihood"`` the passes are weighted by softmax(-loss / temperature) in place of their own weights.
     ``score`` answers on data that the weights never learn from: losses and qualities in 0..1. ``progress`` runs
     from 0 to 1, of training cost or of queries; scoring one network takes ``scoring_share`` of it. ``trains`` says
-    whether there are weights to warm up.
+    whether there are weights to warm up, ``differentiates`` whether :meth:`gradient` can be asked: the validation loss
+    of a mixture, and its gradient with respect to each weight vector of the selection, in the order of the decisions
+    (``order`` 2: after one more training step; ``batch``: of that numbered batch, in place of the next one).
     """
 
     trains: bool
+    differentiates: bool
     history: History
 
     @property
@@ -68,6 +71,10 @@ class Evaluator(Protocol):
 
     def score(self, selections: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
 
+    def gradient(
+        self, selection: Sequence[Any], order: Literal[1, 2] = 1, batch: int | None = None
+    ) -> tuple[float, list[NDArray[np.float64]]]: ...
+
 
 class TableEvaluator:
     """Answers from a table of known architectures; every answer costs one query.
@@ -83,6 +90,7 @@ class TableEvaluator:
     """
 
     trains = False
+    differentiates = False
 
     def __init__(
         self,
@@ -128,6 +136,12 @@ class TableEvaluator:
         self.scorings += 1
         answers = np.array([self._query(s) for s in selections]).reshape(-1, 2)
         return answers[:, 0], answers[:, 1]
+
+    def gradient(
+        self, selection: Sequence[Any], order: Literal[1, 2] = 1, batch: int | None = None
+    ) -> tuple[float, list[NDArray[np.float64]]]:
+        """A table knows single architectures, no mixtures of them."""
+        raise RequestError("a table of architectures has no gradient; choose a method that scores networks")
 
     def state_dict(self) -> dict[str, Any]:
         """Queries spent, rounds done, the random generator, and history."""

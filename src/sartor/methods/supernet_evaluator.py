@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from sartor import world
 from sartor.elastic.supernet import Supernet
+from sartor.methods.architecture_gradient import ArchitectureGradient
 from sartor.methods.evaluator import SCORING_COST, TRAINING_COST, Combine, History
 from sartor.runtime import Runtime
 from sartor.train.networks import Stream
@@ -36,6 +38,7 @@ class SupernetEvaluator:
     """
 
     trains = True
+    differentiates = True
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class SupernetEvaluator:
         self.runner = PassRunner(
             lambda x, s, _: supernet(x, _row(s)), settings.micro_batch, settings.label_smoothing, runtime.autocast
         )
+        self.differentiation = ArchitectureGradient(supernet, self._loss, settings.micro_batch)
         steps = max(1, round(settings.epochs * weight_stream.steps_per_epoch))
         training = passes_per_step * TRAINING_COST * weight_stream.batch_size
         scoring = scorings_per_step * SCORING_COST * policy_stream.batch_size
@@ -93,8 +97,7 @@ class SupernetEvaluator:
             losses = self.runner.likelihood(x, y, passes, self._gradients, temperature)
         else:
             losses = self.runner(x, y, passes)
-        epoch = self.progress * self.settings.epochs
-        self.learning_rate = learning_rate(self.settings, epoch, self.weight_stream.batch_size)
+        self.learning_rate = self._next_rate()
         self.optimiser.step(self.learning_rate)
         self.updates += 1
         self._spend(len(passes) * self.weight_stream.batch_size, TRAINING_COST)
@@ -120,6 +123,37 @@ class SupernetEvaluator:
         self.scorings += 1
         self._spend(len(selections) * self.policy_stream.batch_size, SCORING_COST)
         return losses, qualities
+
+    def gradient(
+        self, selection: Sequence[Any], order: Literal[1, 2] = 1, batch: int | None = None
+    ) -> tuple[float, list[NDArray[np.float64]]]:
+        """Loss on a policy batch, and its gradient with respect to every weight vector of ``selection``.
+
+        ``order`` 2 unrolls the training step that the next call of :meth:`train` on this selection would make.
+        """
+        self._training_mode()
+        validation = self.policy_stream.batch(self.scorings if batch is None else batch)
+        if order == 1:
+            found = self.differentiation.first_order(validation, selection)
+        else:
+            training = self.weight_stream.batch(self.updates)
+            rate = self._next_rate()
+            found = self.differentiation.second_order(training, validation, selection, self.optimiser, rate)
+            self._spend(3 * self.weight_stream.batch_size, TRAINING_COST)
+        self.scorings += batch is None
+        self._spend(self.policy_stream.batch_size, TRAINING_COST)
+        return found
+
+    def _loss(self, x: Tensor, y: Tensor, selection: Sequence[Any]) -> Tensor:
+        """What the method steers by: the sum over the exits."""
+        with self.runtime.autocast() if self.runtime.autocast else nullcontext():
+            outputs = self.supernet(x, selection)
+        exits = outputs if isinstance(outputs, tuple) else (outputs,)
+        return torch.stack([F.cross_entropy(logits.float(), y) for logits in exits]).sum()
+
+    def _next_rate(self) -> float:
+        """Of the next update."""
+        return learning_rate(self.settings, self.progress * self.settings.epochs, self.weight_stream.batch_size)
 
     def _training_mode(self) -> None:
         """Batch norms by the statistics of the batch; asked for first, as switching visits every layer."""
