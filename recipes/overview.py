@@ -16,8 +16,9 @@ from typing import Any
 from fpnas.rows import landscape_rows, table_rows
 from sartor.errors import RequestError, SartorError
 from sartor.storage import write_atomically
+from searches.text import table
 from slimmable import paper
-from slimmable.markdown import figure, table
+from slimmable.markdown import figure
 from tunas import table_oracle_report
 from tunas.rows import ablation_rows, comparison_rows
 

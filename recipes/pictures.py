@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,29 @@ _LOOK = {
     "background": "white",
     "config": {"font": "Liberation Sans, Arial, sans-serif", "view": {"stroke": None}},
 }
+
+
+def curves(
+    values: Sequence[Mapping[str, Any]],
+    x: tuple[str, str],
+    y: tuple[str, str],
+    line: str,
+    order: Sequence[str],
+    **look: Any,
+) -> dict[str, Any]:
+    """Lines in Vega-Lite: fields and titles of both axes, the field that names a line, and the order of the lines."""
+    return {
+        "width": 560,
+        "height": 300,
+        "data": {"values": list(values)},
+        "mark": {"type": "line"},
+        "encoding": {
+            "x": {"field": x[0], "type": "quantitative", "title": x[1]},
+            "y": {"field": y[0], "type": "quantitative", "title": y[1]},
+            "color": {"field": line, "type": "nominal", "title": None, "sort": list(order)},
+        },
+        **look,
+    }
 
 
 def write_picture(specification: Mapping[str, Any], path: Path, scale: float = 1.5) -> None:

@@ -30,19 +30,21 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sartor.errors import RequestError, SartorError
+from sartor.errors import SartorError
 from sartor.run import ENVIRONMENT, RunFolder
 from sartor.storage import to_json, write_atomically
+from searches.machine import machine_arguments, machine_of
+from searches.worklist import run
 from slimmable.figures import draw
 from slimmable.markdown import document
 from slimmable.pieces import ROWS, Piece, plan
 from slimmable.results import collect
-from slimmable.schedule import run
 from slimmable.sizes import SIZES
-from slimmable.work import Machine
+from slimmable.work import do_piece
 
 PUBLISHED = Path(__file__).parent / "results"
 
@@ -50,12 +52,10 @@ PUBLISHED = Path(__file__).parent / "results"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Does what is missing, then writes the tables, the pictures and results.json into the results folder."""
     given = _parser().parse_args(arguments)
-    machine = Machine(given.device, given.precision, given.threads, given.data)
+    do = partial(do_piece, given.out, given.size, machine=machine_of(given))
     table3_seeds = given.seeds if given.table3_seeds is None else given.table3_seeds
     seeds = sorted({*given.seeds, *table3_seeds})
     try:
-        if given.workers < 1:
-            raise RequestError(f"--workers {given.workers}: at least one process is needed")
         pieces = plan(given.rows, given.seeds, table3_seeds)
         with RunFolder.create(given.out, {"recipe": "table2", "size": SIZES[given.size].to_json()}) as folder:
 
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _write(results(), given.out)  # tables to look at while the rest goes on
 
             if not given.tables_only:
-                run(pieces, given.out, given.size, machine, given.workers, report)
+                run(given.out, pieces, do, lambda piece: piece.needs, given.workers, report)
             found = results()
             print(_write(found, given.out, pictures=True))
             if given.publish:
@@ -106,13 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="rows of Table 2 (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="seeds of Table 2")
     parser.add_argument("--table3-seeds", nargs="*", type=int, help="seeds of Table 3 (default: those of Table 2)")
-    parser.add_argument("--workers", type=int, default=1, help="processes")
-    parser.add_argument("--threads", type=int, default=1, help="torch threads per process")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--data", type=Path, help="a published CIFAR-100 archive in place of the shared sheets")
-    parser.add_argument("--tables-only", action="store_true", help="train nothing, write the tables of what is there")
-    parser.add_argument("--publish", action="store_true", help="also write the results into recipes/results")
+    machine_arguments(parser, "a published CIFAR-100 archive in place of the shared sheets")
     return parser
 
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fpnas.rows import PAPER
-from pictures import write_picture
+from pictures import curves, write_picture
 from sartor import spaces
 from sartor.methods.evaluator import History
 from sartor.methods.fpnas import FPNAS, FPNASSettings
@@ -178,18 +178,9 @@ def picture(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if f["space"] == "fbnetv2_f" and f["seed"] == 0
         for epoch, entropy in enumerate(f["entropies_nats"])
     ]
-    return {
-        "title": "Entropy of the distribution over FBNetV2-F (artificial landscape)",
-        "width": 560,
-        "height": 300,
-        "data": {"values": values},
-        "mark": {"type": "line"},
-        "encoding": {
-            "x": {"field": "epoch", "type": "quantitative", "title": "Epoch"},
-            "y": {"field": "entropy", "type": "quantitative", "title": "Entropy (nats)"},
-            "color": {"field": "distribution", "type": "nominal", "title": None, "sort": list(SYSTEMS)},
-        },
-    }
+    title = "Entropy of the distribution over FBNetV2-F (artificial landscape)"
+    axes = ("epoch", "Epoch"), ("entropy", "Entropy (nats)")
+    return curves(values, *axes, "distribution", list(SYSTEMS), title=title)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

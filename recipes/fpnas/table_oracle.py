@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder of al
 import numpy as np
 
 from oracles import Oracle, nas_bench_macro
-from pictures import write_picture
+from pictures import curves, write_picture
 from sartor.errors import RequestError
 from sartor.methods.evaluator import TableEvaluator
 from sartor.methods.fpnas import FPNAS, FPNASSettings
@@ -135,18 +135,8 @@ def picture(found: Mapping[str, Sequence[Mapping[str, Any]]], rounds: int) -> di
         own = next(f for f in found[name] if f["seed"] == 0 and f["percentile"] == PERCENTILES[1])
         stride = max(1, rounds // 100)
         values += [{"step": i * stride, "entropy": e, "samples": name} for i, e in enumerate(own["entropies_nats"])]
-    return {
-        "title": "Entropy of the distribution over NAS-Bench-Macro",
-        "width": 560,
-        "height": 300,
-        "data": {"values": values},
-        "mark": {"type": "line"},
-        "encoding": {
-            "x": {"field": "step", "type": "quantitative", "title": "Step"},
-            "y": {"field": "entropy", "type": "quantitative", "title": "Entropy (nats)"},
-            "color": {"field": "samples", "type": "nominal", "title": None, "sort": list(SYSTEMS)},
-        },
-    }
+    title = "Entropy of the distribution over NAS-Bench-Macro"
+    return curves(values, ("step", "Step"), ("entropy", "Entropy (nats)"), "samples", list(SYSTEMS), title=title)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from searches import text
+from searches.text import table
 from slimmable.paper import SHARED_P6_P7
 from slimmable.pieces import COLUMNS, PLATFORMS
 
@@ -28,13 +30,7 @@ def document(found: Mapping[str, Any]) -> str:
         "Cost of search and training": costs(found),
         "MACs of the networks that the searches drew": sampled(found),
     }
-    return "\n\n".join([head, *(f"### {title}\n\n{text}" for title, text in sections.items())]) + "\n"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
-    return "\n".join(lines)
+    return text.document(head, sections)
 
 
 def figure(value: Mapping[str, Any], sign: str = "") -> str:

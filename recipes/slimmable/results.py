@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sartor.platforms import TARGET_WIDTHS, WEIGHTINGS, weighted_accuracy
+from searches.worklist import read_piece
 from slimmable import paper
 from slimmable.pieces import COLUMNS, PLATFORMS, Piece, System, retraining, standalone
 from slimmable.sizes import SIZES, original_blueprints
-from slimmable.work import read_piece
 
 Values = dict[int, float]  # by seed
 ALONE: tuple[System, ...] = ("Slim", "OWS")  # the columns of Table 3

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +15,16 @@ from sartor.data import Augmentation, Pictures, make_index_sets
 from sartor.methods.ows import OWS
 from sartor.pipeline.search import search
 from sartor.pipeline.setting import Setting
-from sartor.pipeline.store import FolderStore
 from sartor.pipeline.training import fit, fit_alone
 from sartor.run import RunFolder
 from sartor.runtime import prepare
-from sartor.storage import storage_errors, to_json, write_atomically
-from sartor.train.loop import State
+from sartor.storage import to_json, write_atomically
+from searches.machine import ClockedStore, Machine
+from searches.worklist import piece_path, read_piece
 from slimmable.pieces import UNIFORM, Piece
 from slimmable.sizes import SIZES, Size, original_blueprints, platforms
 
 _SAMPLED_PARTS = 10
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where pieces run; it does not belong to the setting."""
-
-    device: str = "auto"
-    precision: str = "float32"
-    threads: int | None = 1
-    data: Path | None = None
-
-
-def piece_path(results: Path, piece: Piece) -> Path:
-    """Where the result of a piece is kept."""
-    return results / "pieces" / f"{piece.file}.json"
-
-
-def read_piece(results: Path, piece: Piece) -> dict[str, Any] | None:
-    """The result of a piece, or None while it is not done."""
-    path = piece_path(results, piece)
-    with storage_errors(path):
-        if not path.exists():
-            return None
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
 
 
 def do_piece(results: Path, size_name: str, piece: Piece, machine: Machine) -> dict[str, Any]:
@@ -72,8 +45,7 @@ def do_piece(results: Path, size_name: str, piece: Piece, machine: Machine) -> d
                 "seed": piece.seed,
                 "size": size.name,
                 **found,
-                "seconds": round(store.seconds, 2),
-                "cpu_seconds": round(store.cpu_seconds, 2),
+                **store.times,
                 "device": str(setting.runtime.device),
             }
         )
@@ -168,32 +140,3 @@ def _blueprints(setting: Setting, piece: Piece, results: Path) -> dict[str, Blue
         raise RuntimeError(f"{piece.file} was started before {piece.needs[0].file} was done")
     choices = found["choices"]
     return {p.name: setting.space.blueprint(choices[p.name]["architecture"], p.name) for p in setting.platforms}
-
-
-class ClockedStore(FolderStore):
-    """A store that also keeps how long the work took, over all processes that had a part in it.
-
-    Work that a kill undid counts once. ``cpu_seconds`` is the time of the process: the honest figure on a machine
-    that others use too.
-    """
-
-    def __init__(self, folder: RunFolder, stage: str) -> None:
-        super().__init__(folder, stage, lambda *_, **__: None)
-        self.seconds = self.cpu_seconds = 0.0
-        self._restart()
-
-    def load(self) -> State | None:
-        state = super().load()
-        if state is not None:
-            self.seconds, self.cpu_seconds = state["seconds"], state["cpu_seconds"]
-        self._restart()
-        return state
-
-    def save(self, state: State) -> None:
-        self.seconds += time.monotonic() - self._wall
-        self.cpu_seconds += time.process_time() - self._cpu
-        self._restart()
-        super().save({**state, "seconds": self.seconds, "cpu_seconds": self.cpu_seconds})
-
-    def _restart(self) -> None:
-        self._wall, self._cpu = time.monotonic(), time.process_time()

@@ -14,34 +14,19 @@ The results folder is the state: killed, the same command goes on; more ``--seed
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder of all recipes, when run as a script
 
-from tunas import contrasts
-from tunas.command import carry_out, machine_of, seeds_of, shared_arguments
-from tunas.pieces import MAIN
-from tunas.pieces import ablations as plan
-from tunas.sizes import SIZES
-from tunas.variants import ABLATIONS
-from tunas.work import Job
+from searches.command import ablate
+from tunas.variants import EXPERIMENT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Searches that differ in one thing, their answers trained alike."""
-    parser = shared_arguments(main.__doc__)
-    parser.add_argument("--variants", nargs="+", choices=sorted(ABLATIONS), default=list(ABLATIONS))
-    given = parser.parse_args(arguments)
-    return carry_out(given, "ablations", lambda: _job(given), contrasts.collect, contrasts.document)
-
-
-def _job(given: argparse.Namespace) -> Job:
-    # The main searches of cifar.py with its seeds: mostly there already, and all of them are compared.
-    pieces = [*plan([MAIN], SIZES[given.size].seeds), *plan(given.variants, seeds_of(given))]
-    return Job(given.out, given.size, tuple(pieces), machine_of(given))
+    return ablate(EXPERIMENT, main.__doc__, arguments)
 
 
 if __name__ == "__main__":

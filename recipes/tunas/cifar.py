@@ -21,45 +21,19 @@ Sizes (tunas/sizes.py holds every number, with the reasons for those that are no
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder of all recipes, when run as a script
 
-from tunas import comparison, histogram
-from tunas.command import carry_out, machine_of, seeds_of, shared_arguments
-from tunas.pieces import comparison as plan
-from tunas.sizes import SIZES
-from tunas.work import Job
+from searches.command import compare
+from tunas.variants import EXPERIMENT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Whole searches against random networks of the same cost."""
-    parser = shared_arguments(main.__doc__)
-    parser.add_argument("--space", help="the space to search (default: the size's own)")
-    parser.add_argument("--randoms", type=int, help="random networks (default: the size's own)")
-    parser.add_argument("--short-only", action="store_true", help="leave out the second, longer training")
-    given = parser.parse_args(arguments)
-    return carry_out(given, "cifar", lambda: _job(given), comparison.collect, comparison.document, _draw)
-
-
-def _job(given: argparse.Namespace) -> Job:
-    size = SIZES[given.size]
-    size.make_space(given.space)  # an unknown space is refused before anything else
-    randoms = size.randoms if given.randoms is None else given.randoms
-    pieces = plan(seeds_of(given), randoms, long=size.long is not None and not given.short_only)
-    return Job(given.out, given.size, tuple(pieces), machine_of(given), given.space)
-
-
-def _draw(found: dict[str, Any], path: Path) -> None:
-    """The picture, once there is a network of both kinds."""
-    random, searched = ([n["test_accuracy"] for n in found["networks"][name].values()] for name in ("random", "tunas"))
-    if random and searched:
-        title = f"{found['space']}: random networks and searched ones of the same cost"
-        histogram.draw(random, searched, title, path)
+    return compare(EXPERIMENT, main.__doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from searches.text import figure, interval, shown, spread
 from tunas import paper
-from tunas.comparison import interval, shown, spread
 
 Row = list[str]
 
@@ -22,8 +22,8 @@ def comparison_rows(found: Mapping[str, Any], machine: str) -> list[Row]:
     off = [100 * (s["argmax"] / target - 1) for s in found["searches"].values()]
     best = found["random_search"].get("20")
     rows = [
-        [f"TuNAS, Table 5, searched (`{space}`, %)", _figure(searched), spread(groups["tunas"])],
-        ["TuNAS, Table 1, one random network of the same cost (%)", _figure(random), spread(groups["random"])],
+        [f"TuNAS, Table 5, searched (`{space}`, %)", figure(searched), spread(groups["tunas"])],
+        ["TuNAS, Table 1, one random network of the same cost (%)", figure(random), spread(groups["random"])],
         [
             "TuNAS, searched minus random (points, 95 % interval)",
             f"{searched[0] - random[0]:+.1f}",
@@ -31,7 +31,7 @@ def comparison_rows(found: Mapping[str, Any], machine: str) -> list[Row]:
         ],
         [
             "TuNAS, Table 5, best of 20 random networks by validation (%)",
-            _figure(paper.RANDOM_20[space][0]),
+            figure(paper.RANDOM_20[space][0]),
             shown(best),
         ],
         [
@@ -59,7 +59,3 @@ def ablation_rows(found: Mapping[str, Any], machine: str) -> list[Row]:
     gaps = [f"{kind} {spread(found['variants'][v]['argmax_from_samples_percent'], 1)}" for kind, v in kinds.items()]
     title = "TuNAS, Section 4.2: cost of the most probable network from that of the last samples (% of the target)"
     return [*rows, [title, '"several milliseconds"', "; ".join(gaps), "same", ""]]
-
-
-def _figure(value: paper.Figure) -> str:
-    return f"{value[0]:.1f} ± {value[1]:.1f}"

@@ -1,116 +1,13 @@
-"""The experiments at three sizes: the paper's, one for two CPU cores, and one that tries everything in a minute."""
+"""The experiment of TuNAS at three sizes: the paper's, one for two CPU cores, one that tries everything in a minute."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import shared_pictures
-from sartor import spaces
-from sartor.data import Augmentation, Pictures, load
-from sartor.errors import RequestError
+from sartor.data import Augmentation
 from sartor.methods.tunas import TuNAS, TuNASSettings
-from sartor.platforms import Platform
-from sartor.space import SearchSpace
 from sartor.train.settings import FinalTraining, SearchTraining
-
-PLATFORM = "target"  # the name of the one platform of every search
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """What a network of this space should cost, and between which costs random networks count as the same.
-
-    ``cost`` is ``macs`` or ``latency_ms`` (with a ``device``). ``dropout`` is that of the long training, which differs
-    between families of networks.
-    """
-
-    value: float
-    low: float
-    high: float
-    cost: str = "macs"
-    device: str | None = None
-    dropout: float = 0.0
-
-    def platform(self) -> Platform:
-        """The platform of the search: its budget is the target of the reward."""
-        return Platform(PLATFORM, {self.cost: self.value}, device=self.device)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Size:
-    """Everything that decides the numbers, except seed and machine.
-
-    ``source`` and ``data`` are arguments of :func:`sartor.data.load` (``cifar10_sheets``: of the shared sheets);
-    ``targets`` and ``space_options`` are by name of space, of which ``space`` is the one to search if none is asked
-    for. ``policy`` pictures steer, ``selection`` pictures choose among random networks (None: the same
-    as steer, as in the paper); both are training pictures that teach no weights. ``long`` is the second stage (None:
-    there is none), which has all training pictures. ``ablation_share``: the length of the searches that are compared
-    with each other, as a part of ``search``.
-    """
-
-    name: str
-    source: str
-    image_size: int
-    in_channels: int
-    num_classes: int
-    data: Mapping[str, Any] = field(default_factory=dict)
-    augmentation: Augmentation | None = None
-    policy: int
-    selection: int | None
-    space: str
-    space_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    targets: Mapping[str, Target]
-    search: SearchTraining
-    tunas: TuNASSettings
-    short: FinalTraining
-    long: FinalTraining | None
-    randoms: int
-    seeds: tuple[int, ...]
-    ablation_share: float = 0.25
-    calibration_pictures: int = 2048
-    evaluation_batch: int = 256
-
-    def make_space(self, name: str | None = None, options: Mapping[str, Any] | None = None) -> SearchSpace:
-        """A space of this size; ``options`` are those of one variant.
-
-        Raises:
-            RequestError: this size has no target in that space.
-        """
-        chosen = name or self.space
-        if chosen not in self.targets:
-            raise RequestError(f"--space {chosen}: size {self.name} has targets in {', '.join(self.targets)}")
-        return spaces.create(
-            chosen,
-            num_classes=self.num_classes,
-            image_size=self.image_size,
-            in_channels=self.in_channels,
-            **{**self.space_options.get(chosen, {}), **(options or {})},
-        )
-
-    def load_pictures(self, path: Path | None = None) -> Pictures:
-        """The pictures: from ``path``, or from where the source finds them.
-
-        Raises:
-            RequestError: a folder of pictures without its path.
-        """
-        if self.source == "folder" and path is None:
-            raise RequestError(f"size {self.name} reads a folder of pictures, one folder per class: give --data FOLDER")
-        if self.source == "cifar10_sheets" and path is None:
-            return shared_pictures.load_cifar10(image_size=self.image_size, **self.data)
-        return load(self.source, path, image_size=self.image_size, **self.data)
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it as plain data, by which a results folder recognises its size."""
-        return dataclasses.asdict(self)
-
-
-def _around(value: float, share: float = 0.05, dropout: float = 0.0) -> Target:
-    """A target in MACs with a window of a share to both sides."""
-    return Target(value=value, low=value * (1 - share), high=value * (1 + share), dropout=dropout)
+from searches.sizes import Size, Target, around
 
 
 def _pixel1(value: float, low: float, high: float, dropout: float) -> Target:
@@ -133,6 +30,7 @@ SIZES = {
     # with the batch statistics of 128 pictures.
     "full": Size(
         name="full",
+        method="tunas",
         source="folder",
         image_size=224,
         in_channels=3,
@@ -147,7 +45,7 @@ SIZES = {
             "mobilenetv3_like": _pixel1(57.0, 57.0, 59.0, 0.25),
         },
         search=SearchTraining(epochs=90, batch_size=128, policy_batch_size=512, **_RECIPE),
-        tunas=TuNASSettings(rate_sum=380.0),
+        settings=TuNASSettings(rate_sum=380.0),
         short=FinalTraining(epochs=90, batch_size=4096, micro_batch=128, dropout=0.0, **_ALONE),
         long=FinalTraining(epochs=360, batch_size=4096, micro_batch=128, **_ALONE),
         randoms=50,
@@ -163,6 +61,7 @@ SIZES = {
     # searches 171 and the short ones of the ablations 86. No second stage.
     "cpu": Size(
         name="cpu",
+        method="tunas",
         source="cifar10_sheets",
         image_size=24,
         in_channels=3,
@@ -174,9 +73,9 @@ SIZES = {
             "proxylessnas_enlarged": {"layout": "cifar", "multiplier": 0.25, "depth": 2},
             "proxylessnas": {"layout": "cifar", "multiplier": 0.375, "depth": 2},
         },
-        targets={"proxylessnas_enlarged": _around(2.5e6), "proxylessnas": _around(2.5e6)},
+        targets={"proxylessnas_enlarged": around(2.5e6), "proxylessnas": around(2.5e6)},
         search=SearchTraining(epochs=4.4, batch_size=32, policy_batch_size=128, **_SMALL),
-        tunas=TuNASSettings(rate_sum=150.0),
+        settings=TuNASSettings(rate_sum=150.0),
         short=FinalTraining(epochs=2, batch_size=32, dropout=0.0, **_SMALL_ALONE),
         long=None,
         randoms=20,
@@ -184,6 +83,7 @@ SIZES = {
     ),
     "smoke": Size(
         name="smoke",
+        method="tunas",
         source="digits",
         image_size=8,
         in_channels=1,
@@ -192,9 +92,9 @@ SIZES = {
         selection=None,
         space="proxylessnas_enlarged",
         space_options=dict.fromkeys(("proxylessnas_enlarged", "proxylessnas"), _SMOKE_SPACE),
-        targets={"proxylessnas_enlarged": _around(8e5, 0.2, 0.15), "proxylessnas": _around(4.7e5, 0.2, 0.15)},
+        targets={"proxylessnas_enlarged": around(8e5, 0.2, 0.15), "proxylessnas": around(4.7e5, 0.2, 0.15)},
         search=SearchTraining(epochs=0.3, batch_size=32, policy_batch_size=64, **_SMALL),
-        tunas=TuNASSettings(rate_sum=150.0),
+        settings=TuNASSettings(rate_sum=150.0),
         short=FinalTraining(epochs=0.3, batch_size=32, dropout=0.0, **_SMALL_ALONE),
         long=FinalTraining(epochs=0.5, batch_size=32, **_SMALL_ALONE),
         randoms=3,

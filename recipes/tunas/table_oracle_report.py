@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ground_truth import interval
 from oracles import Oracle
 from pictures import write_picture
-from slimmable.markdown import table
+from searches.text import table
 
 Array = NDArray[np.float64]
 Found = Mapping[str, Any]

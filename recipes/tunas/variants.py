@@ -4,39 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
+from searches.experiment import Experiment
+from searches.variants import Question, Variant
 from tunas import paper
-from tunas.pieces import MAIN
+from tunas.sizes import SIZES
 
-
-@dataclass(frozen=True, kw_only=True)
-class Variant:
-    """How one search differs from the main one.
-
-    ``space`` None: that of the experiment; settings of ``tunas`` replace those of the size, ``options`` are further
-    options of the space. ``rate``: a factor of the policy's ``rate_sum``. ``share``: the search's length as a part of
-    ``Size.search`` (None: ``Size.ablation_share``).
-    """
-
-    space: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    tunas: Mapping[str, Any] = field(default_factory=dict)
-    rate: float = 1.0
-    share: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """What the network ``changed`` was searched for: its accuracy minus that of ``base``; the paper's beside it."""
-
-    title: str
-    changed: str
-    base: str
-    published: tuple[paper.Figure, paper.Figure] | None = None
-
-
+MAIN = "tunas"
 _ENLARGED, _PROXYLESS = "proxylessnas_enlarged", "proxylessnas"
 # A constant rate keeps the sum of the growing one, or its start: tenfold growth sums to 9 / ln 10 times the latter.
 _CONSTANT, _START = {"rate_growth": 1.0}, math.log(10) / 9
@@ -45,15 +19,14 @@ _NO_WARMUPS = {"op_warmup": False, "filter_warmup": False}
 VARIANTS: Mapping[str, Variant] = {
     MAIN: Variant(share=1.0),
     "enlarged": Variant(space=_ENLARGED),
-    "enlarged_no_warmups": Variant(space=_ENLARGED, tunas=_NO_WARMUPS),
-    "enlarged_constant_rate": Variant(space=_ENLARGED, tunas=_CONSTANT),
-    "enlarged_low_rate": Variant(space=_ENLARGED, tunas=_CONSTANT, rate=_START),
+    "enlarged_no_warmups": Variant(space=_ENLARGED, settings=_NO_WARMUPS),
+    "enlarged_constant_rate": Variant(space=_ENLARGED, settings=_CONSTANT),
+    "enlarged_low_rate": Variant(space=_ENLARGED, settings=_CONSTANT, factors={"rate_sum": _START}),
     "proxyless": Variant(space=_PROXYLESS),
     "proxyless_uncollapsed": Variant(space=_PROXYLESS, options={"collapsed": False}),
     "proxyless_per_stride": Variant(space=_PROXYLESS, options={"filters": "doubled_per_stride"}),
     "proxyless_per_block": Variant(space=_PROXYLESS, options={"filters": "doubled_per_block"}),
 }
-ABLATIONS = tuple(name for name in VARIANTS if name != MAIN)
 
 QUESTIONS = (
     Question(
@@ -92,3 +65,5 @@ QUESTIONS = (
         published=paper.FOUR_TIMES_AS_LONG,
     ),
 )
+
+EXPERIMENT = Experiment(name=MAIN, title="TuNAS", sizes=SIZES, variants=VARIANTS, questions=QUESTIONS)

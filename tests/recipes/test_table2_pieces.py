@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sartor.errors import RequestError, SartorError
-from slimmable import schedule
+from sartor.errors import RequestError
+from searches import worklist
 from slimmable.pieces import COLUMNS, PLATFORMS, ROWS, Piece, plan, retraining, standalone
-from slimmable.work import Machine, piece_path
 
 
 def counts(pieces: list[Piece]) -> dict[tuple[str, str], int]:
@@ -91,40 +89,12 @@ def test_wrong_requests(rows: list[str], seeds: list[int]) -> None:
         plan(rows, seeds)
 
 
-def test_what_is_done_is_not_done_again_and_needs_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failure costs the piece in progress; the next start does the rest, each piece once."""
-    started: list[str] = []
-
-    def fake(results: Path, size_name: str, piece: Piece, machine: Machine) -> dict[str, Any]:
-        if piece.name == "train-ows-U" and len(started) < 6:
-            raise SartorError("killed")
-        assert all(piece_path(results, need).exists() for need in piece.needs)
-        started.append(piece.file)
-        path = piece_path(results, piece)
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("{}")
-        return {}
-
-    monkeypatch.setattr(schedule, "do_piece", fake)
-    pieces = plan(["U", "RS"], [0])
-    with pytest.raises(SartorError, match="killed"):
-        schedule.run(pieces, tmp_path, "smoke", Machine(), 1, lambda *_: None)
-    before = list(started)
-    started.extend([""] * 10)
-    progress: list[tuple[int, int]] = []
-    schedule.run(pieces, tmp_path, "smoke", Machine(), 1, lambda _p, _f, done, total: progress.append((done, total)))
-    after = started[len(before) + 10 :]
-    assert sorted(before + after) == sorted(p.file for p in pieces)
-    assert progress[0] == (len(before) + 1, len(pieces))
-    assert progress[-1] == (len(pieces), len(pieces))
-
-
 def test_only_pieces_whose_needs_are_done_are_ready(tmp_path: Path) -> None:
     """A retraining waits for its search."""
     pieces = plan(["RS"], [0])
-    names = [p.name for p in schedule.ready(pieces, tmp_path)]
+    names = [p.name for p in worklist.ready(tmp_path, pieces, lambda p: p.needs)]
     assert names == ["search-ows", "search-aows-RS", "train-slim-U", "train-slim-RS"]
-    path = piece_path(tmp_path, pieces[0])
+    path = worklist.piece_path(tmp_path, pieces[0])
     path.parent.mkdir()
     path.write_text("{}")
-    assert "train-ows-RS" in [p.name for p in schedule.ready(pieces, tmp_path)]
+    assert "train-ows-RS" in [p.name for p in worklist.ready(tmp_path, pieces, lambda p: p.needs)]

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tunas.compare import best_of, difference, share_below, summary, t_quantile, welch
+from searches.compare import best_of, difference, share_below, summary, t_quantile, welch
 
 stats = pytest.importorskip("scipy.stats")
 

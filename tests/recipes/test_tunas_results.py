@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +11,31 @@ import pytest
 
 from sartor.space import SearchSpace
 from sartor.storage import to_json, write_atomically
-from tunas import ablations, cifar, comparison, contrasts, rows
-from tunas.networks import random_network
-from tunas.pieces import BEST_RANDOM, RANDOM, Piece
-from tunas.pieces import ablations as plan_ablations
-from tunas.pieces import comparison as plan_comparison
-from tunas.variants import VARIANTS
-from tunas.work import Job, piece_path
+from searches import comparison, contrasts
+from searches.networks import random_network
+from searches.pieces import BEST_RANDOM, RANDOM, Piece
+from searches.pieces import comparison as plan_comparison
+from searches.work import Job
+from searches.worklist import piece_path
+from tunas import ablations, cifar, rows
+from tunas.sizes import SIZES
+from tunas.variants import EXPERIMENT, MAIN, VARIANTS
+
+_REST = {"warnings": [], "steps": 5500, "sampled": None}
 
 
 @functools.cache
-def space_of(size_name: str, network: str) -> SearchSpace:
-    return Job(Path("nowhere"), size_name, ()).make_space(network)
+def space_of(network: str) -> SearchSpace:
+    return job_of(Path("nowhere"), ()).make_space(network)
+
+
+def job_of(folder: Path, plan: Sequence[Piece]) -> Job:
+    return Job(folder, EXPERIMENT, SIZES["smoke"], tuple(plan))
 
 
 def fake(job: Job, piece: Piece) -> dict[str, Any]:
     """A piece whose accuracies say which it is: 50 + number, 6 more if searched (5 without warm-ups), 2 if long."""
-    space = space_of(job.size_name, piece.network)
+    space = space_of(piece.network)
     target = job.target(space)
     times = {"seconds": 120.0, "cpu_seconds": 60.0, "images": 1000}
     values = random_network(space, target, piece.number)
@@ -35,7 +44,15 @@ def fake(job: Job, piece: Piece) -> dict[str, Any]:
         own = {"architecture": values, "costs": {"macs": 1.1 * target.value}}
         choice = {"architecture": values, "costs": {"macs": 0.9 * target.value}, "own": own}
         entropies = {"first_entropy_nats": 30.0, "last_entropy_nats": 3.0}
-        return {**times, **entropies, "choice": choice, "curves": curves, "warnings": [], "steps": 5500}
+        return {
+            **times,
+            **entropies,
+            "choice": choice,
+            "curves": curves,
+            "warnings": [],
+            "steps": 5500,
+            "sampled": None,
+        }
     accuracy = 50.0 + piece.number + (0 if piece.network in (RANDOM, BEST_RANDOM) else 6)
     accuracy -= piece.network == "enlarged_no_warmups"
     judged = {"val_accuracy": accuracy - 1, "test_accuracy": accuracy + (2 if piece.kind == "long" else 0)}
@@ -50,7 +67,7 @@ def put(job: Job) -> None:
 @pytest.fixture
 def compared(tmp_path: Path) -> Job:
     """Three searches and four random networks, all done."""
-    job = Job(tmp_path / "out", "smoke", tuple(plan_comparison([0, 1, 2], 4, long=True)))
+    job = job_of(tmp_path / "out", plan_comparison(MAIN, [0, 1, 2], 4, long=True))
     put(job)
     return job
 
@@ -68,7 +85,7 @@ def test_the_comparison(compared: Job) -> None:
     assert found["long"]["random"]["mean"] == 52.0
     assert found["searches"]["1"]["argmax"] == pytest.approx(1.1 * 800_000)
     assert found["searches"]["1"]["samples"] == pytest.approx(1.02 * 800_000)
-    text = comparison.document(found)
+    text = comparison.document(found, EXPERIMENT)
     assert "57.00 ± 1.00" in text
     assert "+5.50 (" in text
     assert "| random 3 | 0.800 | 53.00 | 52.00 |" in text
@@ -82,12 +99,12 @@ def test_what_is_not_done_is_a_dash(compared: Job) -> None:
     found = comparison.collect(compared)
     assert found["long"] is None
     assert found["short"]["test_accuracy"]["difference"]["mean"] is None
-    assert "| test | - | - | - | - | - |" in comparison.document(found)
+    assert "| test | - | - | - | - | - |" in comparison.document(found, EXPERIMENT)
 
 
 def test_the_ablations(tmp_path: Path) -> None:
     """Every question: changed minus base; argmax against the mean of the last samples, from the target."""
-    job = Job(tmp_path, "smoke", tuple(plan_ablations(VARIANTS, [0, 1])))
+    job = job_of(tmp_path, EXPERIMENT.compared(tuple(VARIANTS), [0, 1]))
     put(job)
     found = contrasts.collect(job)
     assert [q["test_accuracy"]["mean"] for q in found["questions"]] == [-1.0, *[0.0] * 8]
@@ -97,7 +114,7 @@ def test_the_ablations(tmp_path: Path) -> None:
     assert variant["off_target_percent"]["samples"]["mean"] == pytest.approx(2)
     assert variant["argmax_from_samples_percent"]["mean"] == pytest.approx(8)
     assert variant["last_entropy_share"]["mean"] == pytest.approx(0.1)
-    text = contrasts.document(found)
+    text = contrasts.document(found, EXPERIMENT)
     assert "| Table 10: without warm-ups (`enlarged_no_warmups`) | `enlarged` | -1.00 (" in text
     assert "| -0.6 |" in text
 

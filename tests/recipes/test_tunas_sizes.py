@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +14,19 @@ from PIL import Image
 from sartor.errors import RequestError
 from sartor.methods.budgets import budgets_of, check_reachable
 from sartor.train.optimiser import learning_rate
-from tunas import sizes, work
-from tunas.networks import costs_of, random_network
-from tunas.pieces import MAIN, RANDOM, Piece
+from searches import work
+from searches.machine import Machine
+from searches.networks import costs_of, random_network
+from searches.pieces import RANDOM, Piece
+from searches.sizes import Size
 from tunas.sizes import SIZES
-from tunas.variants import ABLATIONS, VARIANTS
+from tunas.variants import EXPERIMENT, MAIN, VARIANTS
 
 FULL = SIZES["full"]
+
+
+def job_at(size: Size, folder: Path = Path("nowhere"), plan: tuple[Piece, ...] = (), **machine: Any) -> work.Job:
+    return work.Job(folder, EXPERIMENT, size, plan, Machine(device="cpu", **machine))
 
 
 def test_the_full_size_is_the_paper_s() -> None:
@@ -39,7 +46,7 @@ def test_the_full_size_is_the_paper_s() -> None:
     at_peak = FULL.short.epochs * FULL.short.warmup_share
     assert learning_rate(FULL.short, at_peak, FULL.short.batch_size) == pytest.approx(2.64)
     assert (FULL.search.batch_size, FULL.search.policy_batch_size) == (128, 512)
-    assert FULL.tunas.rate_sum == 380
+    assert FULL.settings.rate_sum == 380
     assert {n: t.dropout for n, t in FULL.targets.items()}["mobilenetv3_like"] == 0.25
     assert FULL.short.dropout == 0
 
@@ -47,8 +54,8 @@ def test_the_full_size_is_the_paper_s() -> None:
 @pytest.mark.parametrize("name", ["cpu", "smoke"])
 def test_every_search_of_a_size_has_a_reachable_target(name: str) -> None:
     """Main search and ablations alike; random networks lie in the window, and near it there is a choice of them."""
-    job = work.Job(Path("nowhere"), name, ())
-    for network in (MAIN, *ABLATIONS):
+    job = job_at(SIZES[name])
+    for network in VARIANTS:
         space = job.make_space(network)
         target = job.target(space)
         check_reachable(space, [target.platform()])
@@ -77,7 +84,7 @@ def test_random_networks_do_not_depend_on_how_many_there_are() -> None:
     assert first[0] != first[1] != first[2]
     nowhere = dataclasses.replace(target, low=1.0, high=2.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tunas.networks._TRIES", 1)
+        patch.setattr("searches.networks._TRIES", 1)
         with pytest.raises(RequestError, match="widen the window"):
             random_network(space, nowhere, 0)
 
@@ -92,18 +99,18 @@ def test_a_space_without_a_target_and_pictures_without_a_path() -> None:
 
 def test_only_the_main_search_has_the_whole_length() -> None:
     """Compared searches are equally long, a quarter of it: "four times as long" is true."""
-    job = work.Job(Path("nowhere"), "smoke", ())
+    job = job_at(SIZES["smoke"])
     full = work.make_setting(job, Piece("search", MAIN, 0)).search.epochs
-    lengths = {work.make_setting(job, Piece("search", name, 0)).search.epochs for name in ABLATIONS}
+    lengths = {work.make_setting(job, Piece("search", name, 0)).search.epochs for name in EXPERIMENT.ablations}
     assert lengths == {full * SIZES["smoke"].ablation_share}
     assert SIZES["cpu"].ablation_share == FULL.ablation_share == 0.25
     settings = work.make_setting(job, Piece("search", "enlarged_no_warmups", 0)).method_settings
-    assert settings == dataclasses.replace(SIZES["smoke"].tunas, **VARIANTS["enlarged_no_warmups"].tunas)
+    assert settings == dataclasses.replace(SIZES["smoke"].settings, **VARIANTS["enlarged_no_warmups"].settings)
 
 
 def test_constant_rates_of_the_policy() -> None:
     """One learns as much in all as the growing rate, the other as fast as that one at first."""
-    job = work.Job(Path("nowhere"), "smoke", ())
+    job = job_at(SIZES["smoke"])
     names = ("enlarged", "enlarged_constant_rate", "enlarged_low_rate")
     growing, same_sum, low = (work.make_setting(job, Piece("search", name, 0)).method() for name in names)
     steps = np.linspace(0.25, 1, 1001)
@@ -114,7 +121,7 @@ def test_constant_rates_of_the_policy() -> None:
 
 
 @pytest.mark.slow
-def test_two_real_steps_at_the_full_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_real_steps_at_the_full_shape(tmp_path: Path) -> None:
     """Search at 57 ms and the paper's training at 224 pixels, on a folder of pictures, by the code of the long run."""
     data = tmp_path / "data"
     rng = np.random.default_rng(0)
@@ -138,10 +145,8 @@ def test_two_real_steps_at_the_full_shape(tmp_path: Path, monkeypatch: pytest.Mo
         calibration_pictures=4,
         evaluation_batch=4,
     )
-    monkeypatch.setitem(sizes.SIZES, "full", once)
-    work._pictures.cache_clear()
     plan = (Piece("search", MAIN, 0), Piece("long", MAIN, 0), Piece("short", RANDOM, 0))
-    job = work.Job(tmp_path, "full", plan, work.Machine(device="cpu", data=data))
+    job = job_at(once, tmp_path, plan, data=data)
     found = work.do_piece(job, plan[0])
     assert found["steps"] == 2
     assert found["choice"]["costs"]["latency_ms"] <= 57.0

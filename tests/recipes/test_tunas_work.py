@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from slimmable.work import ClockedStore, Machine
-from tunas import work
-from tunas.networks import random_network
-from tunas.pieces import BEST_RANDOM, MAIN, RANDOM, Piece, comparison
-from tunas.work import Job
+from searches import work
+from searches.machine import ClockedStore, Machine
+from searches.networks import random_network
+from searches.pieces import BEST_RANDOM, RANDOM, Piece, comparison
+from searches.work import Job
+from searches.worklist import piece_path, read_piece
+from tunas.sizes import SIZES
+from tunas.variants import EXPERIMENT, MAIN
 
-PLAN = tuple(comparison([0, 1], 2, long=True))
+PLAN = tuple(comparison(MAIN, [0, 1], 2, long=True))
 SEARCH = Piece("search", MAIN, 0)
 
 
@@ -38,7 +41,7 @@ class KilledStore(ClockedStore):
 
 
 def job(folder: Path) -> Job:
-    return Job(folder, "smoke", PLAN, Machine(device="cpu"))
+    return Job(folder, EXPERIMENT, SIZES["smoke"], PLAN, Machine(device="cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ def without_times(found: dict[str, Any]) -> dict[str, Any]:
 
 def put(folder: Path, piece: Piece, content: dict[str, Any]) -> None:
     """A piece that is done."""
-    path = work.piece_path(folder, piece)
+    path = piece_path(folder, piece)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))
 
@@ -67,7 +70,7 @@ def test_a_killed_search_ends_as_if_undisturbed(
         patch.setattr(work, "ClockedStore", KilledStore)
         with pytest.raises(Kill):
             work.do_piece(job(tmp_path), SEARCH)
-    assert work.read_piece(tmp_path, SEARCH) is None
+    assert read_piece(tmp_path, SEARCH) is None
     assert list((tmp_path / "work" / SEARCH.file / "checkpoints").iterdir())
     assert without_times(work.do_piece(job(tmp_path), SEARCH)) == without_times(searched)
 
@@ -83,7 +86,7 @@ def test_what_a_search_leaves(searched: dict[str, Any]) -> None:
 def test_the_network_that_is_trained(searched: dict[str, Any], tmp_path: Path) -> None:
     """The search's answer, random network i, or the random network that validation pictures prefer."""
     here = job(tmp_path)
-    space = here.make_space()
+    space = here.make_space(MAIN)
     with pytest.raises(RuntimeError, match="before"):
         work.network_of(space, here, Piece("short", MAIN, 0))
     put(tmp_path, SEARCH, searched)

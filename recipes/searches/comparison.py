@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from slimmable.markdown import table
-from tunas.compare import best_of, difference, share_below, summary
-from tunas.pieces import BEST_RANDOM, MAIN, RANDOM, Kind
-from tunas.work import Job, read_piece
+from searches import text
+from searches.compare import best_of, difference, share_below, summary
+from searches.experiment import Experiment
+from searches.pieces import BEST_RANDOM, RANDOM, Kind
+from searches.text import interval, shown, spread, table
+from searches.work import Job
+from searches.worklist import read_piece
 
 # Random searches whose results are expected from the networks at hand: how many networks they draw.
 DRAWN = (1, 5, 10, 20, 50)
@@ -19,6 +22,7 @@ _KEPT = (
     "curves",
     "warnings",
     "steps",
+    "sampled",
     "images",
     "seconds",
     "cpu_seconds",
@@ -28,18 +32,23 @@ Contents = Mapping[int, Mapping[str, Any]]
 
 def collect(job: Job) -> dict[str, Any]:
     """All figures of a results folder; what is not done yet is left out."""
-    found, random = done(job, "short", MAIN), done(job, "short", RANDOM)
-    target = job.target(job.make_space())
+    main = job.experiment.main
+    found, random = done(job, "short", main), done(job, "short", RANDOM)
+    target = job.target(job.make_space(main))
+    groups: dict[str, Contents] = {main: found, "random": random}
     return {
-        "recipe": "tunas_cifar",
+        "recipe": f"{job.experiment.name}_cifar",
         **job.to_json(),
         "target": {"cost": target.cost, "value": target.value, "low": target.low, "high": target.high},
-        "networks": {"tunas": rows(found, target.cost), "random": rows(random, target.cost)},
-        "short": {part: compared(found, random, part) for part in PARTS},
-        "costs": {name: summary([c["costs"][target.cost] for c in group.values()]) for name, group in _named(job)},
+        "networks": {name: rows(group, target.cost) for name, group in groups.items()},
+        "short": {part: compared(main, found, random, part) for part in PARTS},
+        "costs": {
+            name: summary([c["costs"][target.cost] for c in group.values()])
+            for name, group in ((main, found), ("random", random))
+        },
         "random_search": _random_search(list(random.values())),
         "long": _long(job),
-        "searches": {str(n): searched(c, target.cost, target.value) for n, c in done(job, "search", MAIN).items()},
+        "searches": {str(n): searched(c, target.cost, target.value) for n, c in done(job, "search", main).items()},
         "times": {kind: _times(job, kind) for kind in ("search", "short", "long")},
     }
 
@@ -58,12 +67,12 @@ def rows(contents: Contents, cost: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def compared(found: Contents, random: Contents, part: str) -> dict[str, Any]:
+def compared(main: str, found: Contents, random: Contents, part: str) -> dict[str, Any]:
     """Both groups by one accuracy: summaries, the difference of their means, where each answer stands."""
     ours, theirs = ([c[part] for c in group.values() if c[part] is not None] for group in (found, random))
     places = [share_below(value, theirs) for value in ours] if theirs else []
     return {
-        "tunas": summary(ours),
+        main: summary(ours),
         "random": summary(theirs),
         "difference": difference(ours, theirs),
         "random_networks_below": places,
@@ -78,12 +87,8 @@ def searched(content: Mapping[str, Any], cost: str, target: float) -> dict[str, 
         "answer": choice["costs"][cost],
         "argmax": choice["costs"][cost] if own is None else own["costs"][cost],
         "samples": content["curves"]["cost_ratio"][-1] * target,
-        **{key: content[key] for key in _KEPT},
+        **{key: content.get(key) for key in _KEPT},
     }
-
-
-def _named(job: Job) -> list[tuple[str, Contents]]:
-    return [("tunas", done(job, "short", MAIN)), ("random", done(job, "short", RANDOM))]
 
 
 def _random_search(networks: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
@@ -96,10 +101,11 @@ def _random_search(networks: Sequence[Mapping[str, Any]]) -> dict[str, float | N
 
 def _long(job: Job) -> dict[str, Any] | None:
     """The second stage: answers and the best random network, trained for longer on all training pictures."""
-    found, random = done(job, "long", MAIN), done(job, "long", BEST_RANDOM)
+    main = job.experiment.main
+    found, random = done(job, "long", main), done(job, "long", BEST_RANDOM)
     if not found and not random:
         return None
-    accuracy = {name: [c["test_accuracy"] for c in g.values()] for name, g in (("tunas", found), ("random", random))}
+    accuracy = {name: [c["test_accuracy"] for c in g.values()] for name, g in ((main, found), ("random", random))}
     return {name: summary(values) for name, values in accuracy.items()}
 
 
@@ -109,10 +115,15 @@ def _times(job: Job, kind: Kind) -> dict[str, Any]:
     return {key: summary([c[key] for c in contents]) for key in ("seconds", "cpu_seconds")}
 
 
+def scaled(group: Mapping[str, Any], unit: float) -> dict[str, Any]:
+    """A summary in another unit."""
+    return {k: None if group[k] is None else group[k] * unit for k in ("mean", "spread")}
+
+
 # ---------------------------------------------------------------------- Markdown
 
 
-def document(found: Mapping[str, Any]) -> str:
+def document(found: Mapping[str, Any], experiment: Experiment) -> str:
     """Everything, section by section."""
     unit = 1e-6 if found["target"]["cost"] == "macs" else 1.0
     target = found["target"]
@@ -122,53 +133,39 @@ def document(found: Mapping[str, Any]) -> str:
         f"{shown(target['high'] * unit, 3)}. Accuracies in percent."
     )
     sections = {
-        "Searched against random networks, trained alike": _groups(found, unit),
+        "Searched against random networks, trained alike": _groups(found, unit, experiment),
         "Random search: test accuracy of the best of N by validation": _best_of(found),
         "The searches": _searches(found, unit),
         "Every network": _networks(found, unit),
         "Time per piece (s)": _time_table(found),
     }
     if found["long"] is not None:
-        sections["Trained for longer, on all training pictures: test accuracy"] = _long_table(found["long"])
-    return "\n\n".join([head, *(f"### {title}\n\n{text}" for title, text in sections.items())]) + "\n"
-
-
-def shown(value: float | None, digits: int = 2, sign: str = "") -> str:
-    """A figure; a dash for what is not known."""
-    return "-" if value is None else f"{value:{sign}.{digits}f}"
-
-
-def spread(group: Mapping[str, Any], digits: int = 2) -> str:
-    """``51.30 ± 0.42``."""
-    return shown(group["mean"], digits) + ("" if group["spread"] is None else f" ± {group['spread']:.{digits}f}")
-
-
-def interval(gap: Mapping[str, Any]) -> str:
-    """``+1.20 (0.10 to 2.30)`` with Welch's interval."""
-    if gap["mean"] is None:
-        return "-"
-    return f"{gap['mean']:+.2f} ({gap['welch'][0]:+.2f} to {gap['welch'][1]:+.2f})"
+        sections["Trained for longer, on all training pictures: test accuracy"] = _long_table(found["long"], experiment)
+    return text.document(head, sections)
 
 
 def _unit(cost: str) -> str:
     return "MMACs" if cost == "macs" else "ms"
 
 
-def _groups(found: Mapping[str, Any], unit: float) -> str:
+def _groups(found: Mapping[str, Any], unit: float, experiment: Experiment) -> str:
     lines = []
     for part, title in zip(PARTS, ("test", "validation"), strict=True):
         f = found["short"][part]
         gap = f["difference"]
         resampled = "-" if gap["bootstrap"] is None else "{:+.2f} to {:+.2f}".format(*gap["bootstrap"])
         below = ", ".join(f"{share:.0f}" for share in f["random_networks_below"]) or "-"
-        lines.append([title, spread(f["tunas"]), spread(f["random"]), interval(gap), resampled, below])
-    header = ["", "TuNAS", "random", "difference (95 %, Welch)", "the same, bootstrap", "random networks below (%)"]
-    costs = ", ".join(f"{name} {spread(_scaled(g, unit), 3)}" for name, g in found["costs"].items())
+        lines.append([title, spread(f[experiment.main]), spread(f["random"]), interval(gap), resampled, below])
+    header = [
+        "",
+        experiment.title,
+        "random",
+        "difference (95 %, Welch)",
+        "the same, bootstrap",
+        "random networks below (%)",
+    ]
+    costs = ", ".join(f"{name} {spread(scaled(g, unit), 3)}" for name, g in found["costs"].items())
     return f"{table(header, lines)}\n\n{_unit(found['target']['cost'])}: {costs}."
-
-
-def _scaled(group: Mapping[str, Any], unit: float) -> dict[str, Any]:
-    return {k: None if group[k] is None else group[k] * unit for k in ("mean", "spread")}
 
 
 def _best_of(found: Mapping[str, Any]) -> str:
@@ -177,13 +174,23 @@ def _best_of(found: Mapping[str, Any]) -> str:
 
 
 def _searches(found: Mapping[str, Any], unit: float) -> str:
-    header = ["seed", "answer", "argmax", "mean of the last samples", "entropy, first", "last", "minutes"]
+    header = [
+        "seed",
+        "answer",
+        "argmax",
+        "mean of the last samples",
+        "entropy, first",
+        "last",
+        "networks drawn",
+        "minutes",
+    ]
     lines = [
         [
             seed,
             *(shown(None if v is None else v * unit, 3) for v in (s["answer"], s["argmax"], s["samples"])),
             shown(s["first_entropy_nats"]),
             shown(s["last_entropy_nats"]),
+            shown(s.get("sampled"), 0),
             shown(s["seconds"] / 60, 1),
         ]
         for seed, s in found["searches"].items()
@@ -201,8 +208,10 @@ def _networks(found: Mapping[str, Any], unit: float) -> str:
     return table(["network", _unit(found["target"]["cost"]), "test", "validation"], lines)
 
 
-def _long_table(groups: Mapping[str, Mapping[str, Any]]) -> str:
-    return table(["TuNAS", "best random network"], [[spread(groups["tunas"]), spread(groups["random"])]])
+def _long_table(groups: Mapping[str, Mapping[str, Any]], experiment: Experiment) -> str:
+    return table(
+        [experiment.title, "best random network"], [[spread(groups[experiment.main]), spread(groups["random"])]]
+    )
 
 
 def _time_table(found: Mapping[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,69 +12,70 @@ from typing import Any
 import numpy as np
 
 from sartor.data import Augmentation, IndexSets, Pictures, make_index_sets
-from sartor.methods.tunas import TuNASSettings
 from sartor.pipeline.search import search
 from sartor.pipeline.setting import Setting
 from sartor.pipeline.training import fit_alone
 from sartor.run import RunFolder
 from sartor.runtime import prepare
 from sartor.space import SearchSpace
-from sartor.storage import storage_errors, to_json, write_atomically
-from slimmable.work import ClockedStore, Machine
-from tunas.networks import best, costs_of, random_network
-from tunas.pieces import BEST_RANDOM, MAIN, RANDOM, Piece, needs
-from tunas.sizes import PLATFORM, SIZES, Size, Target
-from tunas.variants import VARIANTS, Variant
-
-__all__ = ["Job", "Machine", "do_piece", "piece_path", "read_piece"]
+from sartor.storage import to_json, write_atomically
+from sartor.train.settings import FinalTraining
+from searches.experiment import Experiment
+from searches.machine import ClockedStore, Machine
+from searches.networks import best, costs_of, random_network
+from searches.pieces import BEST_RANDOM, RANDOM, Piece
+from searches.sizes import PLATFORM, Size, Target
+from searches.worklist import piece_path, read_piece
 
 # Of the metrics of a search, in this many parts.
-_CURVES, _PARTS = ("cost_ratio", "entropy_nats", "quality", "loss", "policy_rate"), 20
+_CURVES = (
+    "cost_ratio",
+    "entropy_nats",
+    "quality",
+    "loss",
+    "policy_rate",
+    "samples_per_step",
+    "effective_samples",
+    "mode_accuracy",
+)
+_PARTS = 20
+_READ: dict[Any, Pictures] = {}
 _SPLIT_SEED = 0  # every piece has the same pictures for teaching, steering and choosing
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all pieces of one results folder share; ``space`` is that of the main searches (None: the size's own)."""
+    """What all pieces of one results folder share.
+
+    ``space`` is that of the main searches (None: the size's own); ``teacher`` the file of a trained network from which
+    networks alone learn beside the labels.
+    """
 
     results: Path
-    size_name: str
+    experiment: Experiment
+    size: Size
     plan: tuple[Piece, ...]
     machine: Machine = field(default_factory=Machine)
     space: str | None = None
+    teacher: str | None = None
 
-    @property
-    def size(self) -> Size:
-        """All numbers."""
-        return SIZES[self.size_name]
+    def needs(self, piece: Piece) -> tuple[Piece, ...]:
+        """The pieces whose results a piece starts from."""
+        return self.experiment.needs(piece, self.plan)
 
     def target(self, space: SearchSpace) -> Target:
         """What networks of a space should cost."""
         return self.size.targets[space.name]
 
-    def make_space(self, network: str = MAIN) -> SearchSpace:
-        """The space that a variant searches, or that random networks come from."""
-        variant = VARIANTS.get(network, Variant())
-        return self.size.make_space(variant.space or self.space, variant.options)
+    def make_space(self, network: str, searched: bool = False) -> SearchSpace:
+        """The space that a variant searches, or that random networks come from; ``searched`` as in ``Size``."""
+        variant = self.experiment.variant(network)
+        return self.size.make_space(variant.space or self.space, variant.options, searched)
 
     def to_json(self) -> dict[str, Any]:
         """By which a results folder is recognised; the machine is no part of it."""
-        return {"size": self.size.to_json(), "space": self.space or self.size.space}
-
-
-def piece_path(results: Path, piece: Piece) -> Path:
-    """Where the result of a piece is kept."""
-    return results / "pieces" / f"{piece.file}.json"
-
-
-def read_piece(results: Path, piece: Piece) -> dict[str, Any] | None:
-    """The result of a piece, or None while it is not done."""
-    path = piece_path(results, piece)
-    with storage_errors(path):
-        if not path.exists():
-            return None
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+        teacher = {} if self.teacher is None else {"teacher": self.teacher}
+        return {"size": self.size.to_json(), "space": self.space or self.size.space, **teacher}
 
 
 def do_piece(job: Job, piece: Piece) -> dict[str, Any]:
@@ -88,9 +88,7 @@ def do_piece(job: Job, piece: Piece) -> dict[str, Any]:
     with RunFolder.create(job.results / "work" / piece.file, {**job.to_json(), "piece": piece.file}) as folder:
         store = ClockedStore(folder, piece.kind)
         found = _search(setting, store) if piece.kind == "search" else _train(setting, job, piece, store)
-        times = {"seconds": round(store.seconds, 2), "cpu_seconds": round(store.cpu_seconds, 2)}
-        content = {"piece": piece.file, **found, **times, "device": str(setting.runtime.device)}
-        text = to_json(content)
+        text = to_json({"piece": piece.file, **found, **store.times, "device": str(setting.runtime.device)})
         write_atomically(piece_path(job.results, piece), (text + "\n").encode())
         folder.remove_checkpoint(store.checkpoint)
     done: dict[str, Any] = json.loads(text)
@@ -101,41 +99,48 @@ def make_setting(job: Job, piece: Piece) -> Setting:
     """The setting of a piece. Networks that are compared differ in nothing but their layers and the seed."""
     size, machine = job.size, job.machine
     runtime = prepare(machine.device, machine.precision, machine.threads)
-    pictures = _pictures(job.size_name, machine.data)
-    space = job.make_space(piece.network)
-    variant = VARIANTS.get(piece.network, Variant())
-    share = size.ablation_share if variant.share is None else variant.share
-    target = job.target(space)
-    train = size.short
-    if piece.kind == "long" and size.long is not None:
-        train = dataclasses.replace(size.long, dropout=target.dropout)
+    searched = piece.kind == "search"
+    everything = piece.kind == "long" or (size.alone is not None and not searched)
+    pictures = _pictures(size, machine.data, searched)
+    space, final = job.make_space(piece.network, searched), job.make_space(piece.network)
+    variant, target = job.experiment.variant(piece.network), job.target(space)
+    augmentation = size.augmentation if searched or size.alone is None else size.alone.augmentation
     return Setting(
         space=space,
         pictures=pictures,
-        index_sets=_index_sets(size, pictures, everything=piece.kind == "long"),
+        index_sets=_index_sets(size, pictures, everything),
         platforms=(target.platform(),),
-        method_name="tunas",
-        method_settings=_method_settings(size, variant),
-        search=dataclasses.replace(size.search, epochs=size.search.epochs * share),
-        train=train,
-        augmentation=size.augmentation or Augmentation.standard(pictures.train),
+        method_name=size.method,
+        method_settings=variant.settings_of(size),
+        search=dataclasses.replace(size.search, epochs=variant.epochs(size)),
+        train=_training(job, piece, target),
+        augmentation=augmentation or Augmentation.standard(pictures.train),
         runtime=runtime,
         seed=piece.number,
         calibration_pictures=size.calibration_pictures,
         evaluation_batch=size.evaluation_batch,
         cloud=0,
+        deploy=final if final.num_classes != space.num_classes else None,
     )
 
 
-def _method_settings(size: Size, variant: Variant) -> TuNASSettings:
-    assert size.tunas.rate_sum is not None  # every size states it, so that the variants' rates are shares of it
-    return dataclasses.replace(size.tunas, rate_sum=size.tunas.rate_sum * variant.rate, **variant.tunas)
+def _training(job: Job, piece: Piece, target: Target) -> FinalTraining:
+    """How a network alone is trained."""
+    size = job.size
+    train = size.short
+    if piece.kind == "long" and size.long is not None:
+        train = dataclasses.replace(size.long, dropout=target.dropout)
+    # The search ends with a look at the teacher, which is for the pictures of the training.
+    return train if piece.kind == "search" else dataclasses.replace(train, teacher=job.teacher)
 
 
-@functools.cache
-def _pictures(size_name: str, path: Path | None) -> Pictures:
-    """Read once per process."""
-    return SIZES[size_name].load_pictures(path)
+def _pictures(size: Size, path: Path | None, searched: bool) -> Pictures:
+    """Read once per process: a piece brings a size of its own."""
+    kept = (size.source, size.image_size, tuple(sorted(size.data_of(searched).items())), path)
+    if kept not in _READ:
+        _READ.clear()
+        _READ[kept] = size.load_pictures(path, searched)
+    return _READ[kept]
 
 
 def _index_sets(size: Size, pictures: Pictures, everything: bool) -> IndexSets:
@@ -157,12 +162,21 @@ def _search(setting: Setting, store: ClockedStore) -> dict[str, Any]:
         "choice": searched.choices[PLATFORM].to_dict(),
         "images": searched.images,
         "steps": searched.method.steps,
+        "sampled": sampled(lines),
         "first_entropy_nats": lines[0]["entropy_nats"],
         "last_entropy_nats": lines[-1]["entropy_nats"],
         "curves": curves(lines),
         "warnings": searched.method.warnings(),
         "trace": searched.method.trace(),
     }
+
+
+def sampled(lines: Sequence[Mapping[str, Any]]) -> int | None:
+    """Architectures drawn in all, by a method that says how many it draws: a line is about the steps since the last."""
+    if "samples_per_step" not in lines[0]:
+        return None
+    steps = np.diff([0, *(line["step"] for line in lines)])
+    return round(float(np.dot(steps, [line["samples_per_step"] for line in lines])))
 
 
 def curves(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
@@ -188,14 +202,15 @@ def _train(setting: Setting, job: Job, piece: Piece, store: ClockedStore) -> dic
 
 
 def network_of(space: SearchSpace, job: Job, piece: Piece) -> dict[str, Any]:
-    """The choices that a training trains: found by its search, or random."""
+    """The choices that a training trains: found by its search, changed from what was found, or random."""
     if piece.network == RANDOM:
         return random_network(space, job.target(space), piece.number)
-    started_from = [read_piece(job.results, need) for need in needs(piece, job.plan)]
+    started_from = [read_piece(job.results, need) for need in job.needs(piece)]
     known = [content for content in started_from if content is not None]
     if len(known) < len(started_from):
         raise RuntimeError(f"{piece.file} was started before what it needs was done")
     values: dict[str, Any] = (
         best(known)["architecture"] if piece.network == BEST_RANDOM else known[0]["choice"]["architecture"]
     )
-    return values
+    change = job.experiment.variant(piece.network).change
+    return values if change is None else change(values)

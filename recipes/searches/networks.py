@@ -11,7 +11,7 @@ from sartor.errors import RequestError
 from sartor.methods.budgets import budgets_of
 from sartor.seeds import numpy_generator
 from sartor.space import SearchSpace
-from tunas.sizes import Target
+from searches.sizes import Target
 
 _SEED = 0  # random networks are the same whatever was searched
 _DRAWS = 4096

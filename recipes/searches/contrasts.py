@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from slimmable.markdown import table
-from tunas.compare import difference, summary
-from tunas.comparison import PARTS, done, interval, searched, shown, spread
-from tunas.pieces import MAIN
-from tunas.variants import QUESTIONS, VARIANTS
-from tunas.work import Job
+from searches import text
+from searches.compare import difference, summary
+from searches.comparison import PARTS, done, scaled, searched
+from searches.experiment import Experiment
+from searches.text import interval, shown, spread, table
+from searches.work import Job
+
+_COSTS = {"macs": 1e-6, "params": 1e-3}
 
 
 def collect(job: Job) -> dict[str, Any]:
     """All figures of a results folder; what is not done yet is left out."""
-    trained = {name: done(job, "short", name) for name in VARIANTS}
-    searches = {name: _searches(job, name) for name in VARIANTS}
+    experiment = job.experiment
+    trained = {name: done(job, "short", name) for name in experiment.variants}
+    searches = {name: _searches(job, name) for name in experiment.variants}
     return {
-        "recipe": "tunas_ablations",
+        "recipe": f"{experiment.name}_ablations",
         **job.to_json(),
-        "variants": {name: _variant(trained[name], searches[name]) for name in VARIANTS},
+        "variants": {name: _variant(trained[name], searches[name]) for name in experiment.variants},
         "questions": [
             {
                 "title": q.title,
@@ -32,7 +35,7 @@ def collect(job: Job) -> dict[str, Any]:
                     for part in PARTS
                 },
             }
-            for q in QUESTIONS
+            for q in experiment.questions
         ],
     }
 
@@ -59,6 +62,8 @@ def _variant(trained: Mapping[int, Mapping[str, Any]], searches: Mapping[str, Ma
         "searches": searches,
         "seconds": summary([s["cpu_seconds"] for s in searches.values()]),
         "steps": summary([s["steps"] for s in searches.values()]),
+        "sampled": summary([s["sampled"] for s in searches.values() if s["sampled"] is not None]),
+        "costs": {kind: summary([c["costs"][kind] for c in trained.values() if kind in c["costs"]]) for kind in _COSTS},
     }
 
 
@@ -69,12 +74,12 @@ def _values(contents: Mapping[int, Mapping[str, Any]], part: str) -> list[float]
 # ---------------------------------------------------------------------- Markdown
 
 
-def document(found: Mapping[str, Any]) -> str:
+def document(found: Mapping[str, Any], experiment: Experiment) -> str:
     """Everything, section by section."""
-    head = (
-        f"Size `{found['size']['name']}`. Accuracies in percent, mean ± standard deviation over whole searches; "
-        f"`{MAIN}` is the search of cifar.py, every other one has {found['size']['ablation_share']:g} of its length."
-    )
+    head = f"Size `{found['size']['name']}`. Accuracies in percent, mean ± standard deviation over whole searches"
+    if experiment.with_main:
+        share = found["size"]["ablation_share"]
+        head += f"; `{experiment.main}` is the search of cifar.py, every other one has {share:g} of its length"
     sections = {
         "Searches that differ in one thing": _variants(found),
         "The same as differences (points, 95 % interval of Welch), the paper's on ImageNet beside them": _questions(
@@ -82,17 +87,29 @@ def document(found: Mapping[str, Any]) -> str:
         ),
         "Cost of the most probable network and of the last samples, from the target (%)": _costs(found),
     }
-    return "\n\n".join([head, *(f"### {title}\n\n{text}" for title, text in sections.items())]) + "\n"
+    return text.document(f"{head}.", sections)
 
 
 def _variants(found: Mapping[str, Any]) -> str:
-    header = ["search", "searches", "test", "validation", "steps", "CPU seconds"]
+    header = [
+        "search",
+        "searches",
+        "test",
+        "validation",
+        "MMACs",
+        "thousand weights",
+        "steps",
+        "networks drawn",
+        "CPU seconds",
+    ]
     lines = [
         [
             name,
             str(v["test_accuracy"]["count"]),
             *(spread(v[p]) for p in PARTS),
+            *(spread(scaled(v["costs"][kind], unit), 3 if kind == "macs" else 0) for kind, unit in _COSTS.items()),
             spread(v["steps"], 0),
+            spread(v["sampled"], 0),
             spread(v["seconds"], 0),
         ]
         for name, v in found["variants"].items()

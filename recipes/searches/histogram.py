@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sartor.optional import require
-from sartor.storage import write_atomically
+from pictures import write_picture
 
-_VEGA_LITE = "6.4"
 _BLUE, _PINK = "#4c78a8", "#d6278a"
 
 
@@ -19,11 +17,7 @@ def draw(random: Sequence[float], searched: Sequence[float], title: str, path: P
     Raises:
         RequestError: the renderer of the extra ``report`` is missing.
     """
-    engine = require("vl_convert", extra="report")
-    png: bytes = engine.vegalite_to_png(
-        specification(random, searched, title), vl_version=_VEGA_LITE, scale=1.0, allowed_base_urls=[]
-    )
-    write_atomically(path, png)
+    write_picture(specification(random, searched, title), path, scale=1.0)
 
 
 def specification(random: Sequence[float], searched: Sequence[float], title: str) -> dict[str, Any]:
@@ -47,11 +41,8 @@ def specification(random: Sequence[float], searched: Sequence[float], title: str
         "title": title,
         "width": 560,
         "height": 240,
-        "padding": 16,
-        "background": "white",
         "encoding": {
             "color": {"field": "network", "title": None, "scale": {"domain": names, "range": [_BLUE, _PINK]}},
         },
         "layer": [bars, lines],
-        "config": {"font": "Liberation Sans, Arial, sans-serif"},
     }
