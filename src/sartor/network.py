@@ -228,6 +228,12 @@ def makes_tensor(node: Node) -> bool:
     return not isinstance(node, Layer) or node.kind not in ("dropout", "shift", "channels")
 
 
+def last_logits(outputs: Any) -> Tensor:
+    """The logits of a network, of its last exit where it has several."""
+    logits: Tensor = outputs[-1] if isinstance(outputs, tuple) else outputs
+    return logits
+
+
 def exit_names(blocks: Sequence[Block]) -> tuple[str, ...]:
     """The blocks whose outputs are the results: those marked as exits, or else the last one."""
     return tuple(b.name for b in blocks if b.is_exit) or (blocks[-1].name,)

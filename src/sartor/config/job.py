@@ -80,6 +80,7 @@ class Job:
     export: ExportSettings = field(default_factory=ExportSettings)
     random_trained: RandomTrainedSettings = field(default_factory=RandomTrainedSettings)
     deploy_image_size: int | None = None
+    search_space: Mapping[str, Any] | None = None
     baselines: tuple[str, ...] = ("uniform",)
     seed: int = 0
     device: Device = "auto"

@@ -62,6 +62,8 @@ def read_job(data: Mapping[str, Any], source: str, places: Mapping[str, str]) ->
     general = check(General, {k: v for k, v in data.items() if k in general_names}, "", problems)
     pictures = _data(section(data, "data"), problems)
     space = _space(section(data, "space"), pictures, problems)
+    if space is not None and general is not None and general.search_space:
+        _search_space(space, general.search_space, problems)
     method = _method(section(data, "method"), problems)
     platforms = _platforms(data.get("platforms"), problems)
     sections = {name: data.get(name, {}) for name in _SECTIONS}
@@ -94,10 +96,11 @@ def _general(general: General, problems: Problems) -> None:
 
 
 def _data(data: Any, problems: Problems) -> DataSettings | None:
-    augmentation = data.get("augmentation") if isinstance(data, Mapping) else None
-    if isinstance(augmentation, Mapping):
-        augmentation = check(AugmentationSettings, augmentation, "data.augmentation", problems)
-        data = {key: value for key, value in data.items() if key != "augmentation"}
+    mappings: dict[str, Any] = {}
+    for key in ("augmentation", "search_augmentation"):
+        if isinstance(data, Mapping) and isinstance(data.get(key), Mapping):
+            mappings[key] = check(AugmentationSettings, data[key], f"data.{key}", problems)
+            data = {name: value for name, value in data.items() if name != key}
     settings = check(DataSettings, data, "data", problems)
     if settings is None:
         return None
@@ -105,7 +108,7 @@ def _data(data: Any, problems: Problems) -> DataSettings | None:
 
     guarded(lambda: find_source(settings.source), "data.source", problems)
     _check_shares(settings, problems)
-    return replace(settings, augmentation=augmentation) if augmentation is not None else settings
+    return replace(settings, **{key: value for key, value in mappings.items() if value is not None})
 
 
 def _check_shares(settings: DataSettings, problems: Problems) -> None:
@@ -142,6 +145,14 @@ def _space(data: Any, pictures: DataSettings | None, problems: Problems) -> Spac
     given = {key: value for key, value in given.items() if key in accepted}
     built = guarded(lambda: spaces.create(name, **given), "space", problems)
     return choice if built is not None else None
+
+
+def _search_space(space: SpaceChoice, changes: Mapping[str, Any], problems: Problems) -> None:
+    """Options for the search alone are options of the space, which the pictures do not decide."""
+    for key in changes:
+        if key in FROM_DATA:
+            problems.add(f"search_space.{key}", f"search_space.{key}: the pictures decide it, in search and training")
+    check(options_type(space.name), {**space.options, **changes}, "search_space", problems, f" of space {space.name}")
 
 
 @lru_cache(maxsize=16)

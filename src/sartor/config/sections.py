@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -34,13 +34,17 @@ class AugmentationSettings:
     randaugment: tuple[int, int] | None = None
 
 
+AugmentationChoice = AugmentationSettings | Literal["standard", "none"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
     """Which pictures, and what each of them is for.
 
     ``weights``, ``policy`` and ``selection`` are disjoint parts of the training pictures (``weights: null`` takes what
     the others leave); with ``train_on_all`` every picture teaches weights, and there is no validation accuracy.
-    ``augmentation`` is ``standard`` for the pictures at hand, ``none``, or a mapping. ``workers`` decode and augment
+    ``augmentation`` is ``standard`` for the pictures at hand, ``none``, or a mapping; ``search_augmentation`` that of
+    the search, where it is another one. ``workers`` decode and augment
     larger pictures; ``cache`` is where decoded ones are kept.
     """
 
@@ -54,17 +58,26 @@ class DataSettings:
     policy: Size = 0.1
     selection: Size = 0.1
     train_on_all: bool = False
-    augmentation: AugmentationSettings | Literal["standard", "none"] = "standard"
+    augmentation: AugmentationChoice = "standard"
+    search_augmentation: AugmentationChoice | None = None
     workers: Count = 0
     cache: Path | None = None
 
     def make_augmentation(self, pictures: ImageSet) -> Augmentation:
         """The augmentation asked for, given the training pictures."""
-        from sartor.data import Augmentation
+        return _augmentation(self.augmentation, pictures)
 
-        if self.augmentation == "standard":
-            return Augmentation.standard(pictures)
-        return Augmentation() if self.augmentation == "none" else Augmentation(**asdict(self.augmentation))
+    def make_search_augmentation(self, pictures: ImageSet) -> Augmentation | None:
+        """That of the search, where it is another one."""
+        return None if self.search_augmentation is None else _augmentation(self.search_augmentation, pictures)
+
+
+def _augmentation(asked: AugmentationChoice, pictures: ImageSet) -> Augmentation:
+    from sartor.data import Augmentation
+
+    if asked == "standard":
+        return Augmentation.standard(pictures)
+    return Augmentation() if asked == "none" else Augmentation(**asdict(asked))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,13 +128,15 @@ class General:
     """What stands at the top level of a job file.
 
     ``deploy_image_size``: costs and exported files are for pictures of this size, while search and training use the
-    pictures as ``data`` gives them; null: one size for all. ``threads`` null: all cores. ``checkpoint_seconds``: what a
-    kill may cost at most, beside ten steps.
+    pictures as ``data`` gives them; null: one size for all. ``search_space``: options of the space that differ while
+    it is searched, such as fewer channels or scales; the choices must stay the same. ``threads`` null: all cores.
+    ``checkpoint_seconds``: what a kill may cost at most, beside ten steps.
     """
 
     name: str = "run"
     weighting: Weighting | None = None
     deploy_image_size: ImageSize | None = None
+    search_space: dict[str, Any] | None = None
     baselines: tuple[Baseline, ...] = ("uniform",)
     seed: Count = 0
     device: Device = "auto"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from sartor.network import last_logits
 
 
 @dataclass(frozen=True)
@@ -20,15 +23,15 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(forward: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
-    """Top-1 accuracy of ``forward`` (logits ``[B, classes]``) over batches of pictures and labels.
+def evaluate(forward: Callable[[Tensor], Any], batches: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
+    """Top-1 accuracy of ``forward`` (logits ``[B, classes]``, of the last exit if several) over pictures and labels.
 
     Raises:
         ValueError: there was no picture.
     """
     correct, loss, pictures = 0, 0.0, 0
     for x, y in batches:
-        logits = forward(x).float()
+        logits = last_logits(forward(x)).float()
         correct += int((logits.argmax(dim=1) == y).sum())
         loss += float(F.cross_entropy(logits, y, reduction="sum"))
         pictures += len(y)

@@ -16,7 +16,9 @@ from sartor import world
 from sartor.elastic.supernet import Supernet
 from sartor.methods.architecture_gradient import ArchitectureGradient
 from sartor.methods.evaluator import SCORING_COST, TRAINING_COST, Combine, History
+from sartor.network import last_logits
 from sartor.runtime import Runtime
+from sartor.train.exits import Exits
 from sartor.train.networks import Stream
 from sartor.train.optimiser import PrefixOptimiser, learning_rate
 from sartor.train.passes import Pass
@@ -58,7 +60,11 @@ class SupernetEvaluator:
         self.weight_stream, self.policy_stream = weight_stream, policy_stream
         self.optimiser = PrefixOptimiser(supernet.parameters(), settings, supernet.bank)
         self.runner = PassRunner(
-            lambda x, s, _: supernet(x, _row(s)), settings.micro_batch, settings.label_smoothing, runtime.autocast
+            lambda x, s, _: supernet(x, _row(s)),
+            settings.micro_batch,
+            settings.label_smoothing,
+            runtime.autocast,
+            exits=Exits.of(settings),
         )
         self.differentiation = ArchitectureGradient(supernet, self._loss, settings.micro_batch)
         steps = max(1, round(settings.epochs * weight_stream.steps_per_epoch))
@@ -113,8 +119,7 @@ class SupernetEvaluator:
         x, y = self.policy_stream.batch(self.scorings)
         losses, qualities = np.empty(len(selections)), np.empty(len(selections))
         for i, selection in enumerate(selections):
-            logits = self.supernet(x, _row(selection))
-            logits = logits[-1] if isinstance(logits, tuple) else logits
+            logits = last_logits(self.supernet(x, _row(selection)))
             losses[i] = float(F.cross_entropy(logits.float(), y))
             qualities[i] = float((logits.argmax(dim=1) == y).double().mean())
         losses, qualities = world.average(losses), world.average(qualities)
@@ -145,11 +150,11 @@ class SupernetEvaluator:
         return found
 
     def _loss(self, x: Tensor, y: Tensor, selection: Sequence[Any]) -> Tensor:
-        """What the method steers by: the sum over the exits."""
+        """What the method steers by: the loss of all exits, as training weighs them."""
         with self.runtime.autocast() if self.runtime.autocast else nullcontext():
             outputs = self.supernet(x, selection)
         exits = outputs if isinstance(outputs, tuple) else (outputs,)
-        return torch.stack([F.cross_entropy(logits.float(), y) for logits in exits]).sum()
+        return self.runner.exits.loss([logits.float() for logits in exits], y)
 
     def _next_rate(self) -> float:
         """Of the next update."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sartor import spaces
 from sartor.config import Job, SpaceChoice
 from sartor.config.sections import DataSettings, Size
 from sartor.data import ImageSet, IndexSets, Pictures, load, make_index_sets
@@ -43,6 +44,8 @@ def make_setting(job: Job, folder: RunFolder) -> Setting:
         mode_pictures=job.evaluation.mode_pictures,
         random_trained=job.random_trained,
         deploy=deploy,
+        search_space=_search_space(job, space),
+        search_augmentation=job.data.make_search_augmentation(train),
         read_at=lambda size, *rows: _pictures(job, folder, size, rows),
     )
 
@@ -61,6 +64,12 @@ def _spaces(job: Job, train: ImageSet) -> tuple[SearchSpace, SearchSpace | None]
     open_size = SpaceChoice(job.space.name, {**job.space.options, "image_size": None})
     deploy = open_size.create(image_size=size, **found)
     return resized(deploy, train.image_size), deploy
+
+
+def _search_space(job: Job, space: SearchSpace) -> SearchSpace | None:
+    if not job.search_space:
+        return None
+    return spaces.create(space.name, **{**space.options, **job.search_space})
 
 
 def _pictures(job: Job, folder: RunFolder, image_size: int | None = None, rows: Rows | None = None) -> Pictures:

@@ -18,6 +18,7 @@ from sartor.elastic.supernet import Supernet
 from sartor.evaluate import evaluate
 from sartor.methods.method import Choice, Method
 from sartor.methods.supernet_evaluator import SupernetEvaluator
+from sartor.network import last_logits
 from sartor.pipeline.setting import Setting
 from sartor.seeds import numpy_generator
 from sartor.train.loop import Store, run_until
@@ -74,9 +75,9 @@ def make_evaluator(setting: Setting, method: Method, cost: int | None = None) ->
     scoring = dataclasses.replace(settings, batch_size=settings.policy_batch_size or settings.batch_size)
     steering = sets.policy if len(sets.policy) else sets.weights
     return SupernetEvaluator(
-        setting.space.supernet(seed=setting.seed, initialiser=settings.initialiser),
-        setting.stream(settings, sets.weights, "search weights"),
-        setting.stream(scoring, steering, "search policy"),
+        setting.supernet_space.supernet(seed=setting.seed, initialiser=settings.initialiser),
+        setting.search_stream(settings, sets.weights, "search weights"),
+        setting.search_stream(scoring, steering, "search policy"),
         settings,
         setting.runtime,
         passes_per_step=method.passes_per_step,
@@ -122,8 +123,7 @@ def random_cloud(setting: Setting, supernet: Supernet) -> list[dict[str, Any]]:
     supernet.train()
     points = []
     for i, row in enumerate(rows):
-        logits = supernet(x, row)
-        logits = (logits[-1] if isinstance(logits, tuple) else logits).float()
+        logits = last_logits(supernet(x, row)).float()
         accuracy = 100.0 * float((logits.argmax(dim=1) == y).double().mean())
         point = {name: values[i].item() for name, values in costs.items()}
         points.append({**point, "accuracy": accuracy, "loss": float(F.cross_entropy(logits, y)), "sampled": "uniform"})

@@ -44,7 +44,8 @@ class Setting:
     ``cloud`` random architectures are scored for the picture of the report, and the most probable ones of a policy are
     judged on ``mode_pictures`` from time to time. ``deploy`` is the space at the size of pictures that networks are
     shipped for, where that is not the size at which they are searched and trained; ``read_at`` decodes larger pictures
-    for it.
+    for it. ``search_space`` is the space whose shared weights are searched, where that is not ``space``: the same
+    decisions in a smaller or a wider network. ``search_augmentation``: that of the search, where it has its own.
     """
 
     space: SearchSpace
@@ -65,6 +66,8 @@ class Setting:
     mode_pictures: int = 256
     random_trained: RandomTrainedSettings = field(default_factory=RandomTrainedSettings)
     deploy: SearchSpace | None = None
+    search_space: SearchSpace | None = None
+    search_augmentation: Augmentation | None = None
     read_at: ReadAt | None = None
 
     def __post_init__(self) -> None:
@@ -76,6 +79,11 @@ class Setting:
                     f"space.{name} is {getattr(self.space, name)}, but the pictures of {train.name!r} have {value}; "
                     "leave it out and it is taken from the data"
                 )
+        if self.search_space is not None and self.search_space.decisions != self.space.decisions:
+            raise RequestError(
+                f"search_space: with these options {self.space.name} has other decisions than the space that is cut "
+                "from it; change only options that leave the choices as they are, such as widths and depths"
+            )
         if self.deploy is not None and self.deploy.decisions != self.space.decisions:
             raise ValueError("the space of deployment must have the decisions of the space that is searched")
 
@@ -83,6 +91,11 @@ class Setting:
     def deploy_space(self) -> SearchSpace:
         """The space that costs and exported files are about: its rows are those of ``space``."""
         return self.deploy or self.space
+
+    @property
+    def supernet_space(self) -> SearchSpace:
+        """The space whose shared weights are searched."""
+        return self.search_space or self.space
 
     @cached_property
     def normalisation(self) -> Normalisation:
@@ -110,8 +123,18 @@ class Setting:
 
         return load_teacher(self.train, self.pictures.train, self.normalisation, self.runtime)
 
-    def stream(self, settings: OptimiserSettings, indices: Indices, purpose: str) -> BatchStream:
-        """Training batches from some of the training pictures."""
+    def search_stream(self, settings: OptimiserSettings, indices: Indices, purpose: str) -> BatchStream:
+        """Training batches as the search augments them."""
+        return self.stream(settings, indices, purpose, self.search_augmentation)
+
+    def stream(
+        self,
+        settings: OptimiserSettings,
+        indices: Indices,
+        purpose: str,
+        augmentation: Augmentation | None = None,
+    ) -> BatchStream:
+        """Training batches from some of the training pictures, by default augmented as in the final training."""
         # A seed of its own, so that two streams of one run do not see the same order and augmentation.
         seed = int(numpy_generator(self.seed, purpose).integers(2**31))
         return BatchStream(
@@ -119,7 +142,7 @@ class Setting:
             self.pictures.train.labels,
             indices,
             settings.batch_size,
-            self.augmentation,
+            augmentation or self.augmentation,
             self.normalisation,
             seed,
             self.runtime.device,
