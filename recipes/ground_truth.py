@@ -18,24 +18,21 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sartor import spaces
-from sartor.errors import RequestError, SartorError
+from oracles import Oracle, channel_bench_macro
+from sartor.errors import SartorError
 from sartor.methods.evaluator import TableEvaluator
 from sartor.methods.method import Method
 from sartor.methods.ows import OWSSettings
 from sartor.methods.registry import method_class
 from sartor.platforms import Platform
 from sartor.seeds import numpy_generator
-from sartor.space import SearchSpace
 from sartor.storage import to_json, write_atomically
-from shared_pictures import shared_data_folder
 
 QUERIES = 300
 PERCENTILES = tuple(range(5, 100, 10))
@@ -43,57 +40,13 @@ PUBLISHED = Path(__file__).parent / "results"
 # Resampling serves any number of seeds, where a normal interval would be too narrow for few.
 _RESAMPLINGS = 10_000
 
-Rows = NDArray[np.int64]
+
+def platforms_of(truth: Oracle) -> tuple[Platform, ...]:
+    """Ten platforms whose budgets are percentiles of the MACs of all networks."""
+    return tuple(truth.platform(percent) for percent in PERCENTILES)
 
 
-@dataclass(frozen=True)
-class Truth:
-    """All networks of the benchmark: rows ``[n, 7]``, accuracies in percent ``[n, 3]``, MACs ``[n]``."""
-
-    space: SearchSpace
-    rows: Rows
-    accuracy: NDArray[np.float64]
-    macs: NDArray[np.int64]
-
-    def mean_accuracy(self, row: Sequence[int]) -> float:
-        """The mean accuracy of three runs of one network."""
-        return float(self.accuracy[np.flatnonzero((self.rows == np.asarray(row)).all(axis=1))[0]].mean())
-
-    def platforms(self) -> tuple[Platform, ...]:
-        """Ten platforms whose budgets are percentiles of the MACs of all networks."""
-        limits = [int(np.percentile(self.macs, p)) for p in PERCENTILES]
-        return tuple(Platform(f"percentile{p}", {"macs": limit}) for p, limit in zip(PERCENTILES, limits, strict=True))
-
-    def regret(self, row: Sequence[int], platform: Platform) -> float:
-        """Points of accuracy lost to the best network within the budget.
-
-        Raises:
-            SartorError: the network breaks the budget.
-        """
-        limit = platform.budgets["macs"]
-        if self.space.cost("macs")(np.array([row]))[0] > limit:
-            raise SartorError(f"{platform.name}: the answer {list(row)} breaks its budget of {limit} MACs")
-        best = self.accuracy.mean(axis=1)[self.macs <= limit].max()
-        return float(best) - self.mean_accuracy(row)
-
-
-def load_truth(folder: Path | None = None) -> Truth:
-    """Reads the benchmark from the shared tables.
-
-    Raises:
-        RequestError: the file is missing.
-    """
-    path = (folder or shared_data_folder()) / "tables" / "channel_bench_macro.npz"
-    if not path.is_file():
-        raise RequestError(f"{path}: the benchmark's table is missing; set SARTOR_SHARED_DATA to the shared folder")
-    with np.load(path) as table:
-        rows = table["width"].astype(np.int64) - 1
-        accuracy = table["mobilenet_acc"].astype(np.float64)
-    space = spaces.create("channel_bench_macro")
-    return Truth(space, rows, accuracy, np.asarray(space.cost("macs")(rows)))
-
-
-def searched(truth: Truth, method: Method, seed: int) -> TableEvaluator:
+def searched(truth: Oracle, method: Method, seed: int) -> TableEvaluator:
     """The method after its 300 queries; returns what it asked."""
     rng = numpy_generator(seed, "repeats")
     evaluator = TableEvaluator(truth.rows, truth.accuracy, QUERIES, rng)
@@ -102,9 +55,9 @@ def searched(truth: Truth, method: Method, seed: int) -> TableEvaluator:
     return evaluator
 
 
-def regrets(truth: Truth, seed: int) -> dict[str, list[float]]:
+def regrets(truth: Oracle, seed: int) -> dict[str, list[float]]:
     """Of every system: the regret at each budget."""
-    platforms = truth.platforms()
+    platforms = platforms_of(truth)
 
     def make(name: str, settings: Any = None) -> Method:
         return method_class(name)(truth.space, platforms, settings, seed)
@@ -125,7 +78,7 @@ def regrets(truth: Truth, seed: int) -> dict[str, list[float]]:
     return found
 
 
-def best_observed(truth: Truth, evaluator: TableEvaluator, platform: Platform) -> tuple[int, ...]:
+def best_observed(truth: Oracle, evaluator: TableEvaluator, platform: Platform) -> tuple[int, ...]:
     """The row with the lowest loss of those asked within the budget; the smallest network where there was none."""
     asked = evaluator.history.rows
     rows = np.array(asked)
@@ -142,7 +95,7 @@ def interval(values: NDArray[np.float64], rng: np.random.Generator) -> tuple[flo
     return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
-def measure(truth: Truth, seeds: int, report: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
+def measure(truth: Oracle, seeds: int, report: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
     """Regrets of all systems over seeds, with intervals, as plain data."""
     by_seed = []
     for seed in range(seeds):
@@ -156,7 +109,7 @@ def measure(truth: Truth, seeds: int, report: Callable[[int], None] = lambda _: 
         "queries": QUERIES,
         "seeds": seeds,
         "percentiles": list(PERCENTILES),
-        "budgets": [p.budgets["macs"] for p in truth.platforms()],
+        "budgets": [p.budgets["macs"] for p in platforms_of(truth)],
         "systems": {name: _describe(values, ours, rng) for name, values in table.items()},
     }
 
@@ -197,7 +150,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=PUBLISHED)
     given = parser.parse_args(arguments)
     try:
-        found = measure(load_truth(given.folder), given.seeds, lambda seed: print(f"seed {seed} done", file=sys.stderr))
+        found = measure(
+            channel_bench_macro(given.folder), given.seeds, lambda seed: print(f"seed {seed} done", file=sys.stderr)
+        )
         write_atomically(given.out / "ground_truth.json", (to_json(found) + "\n").encode())
         write_atomically(given.out / "ground_truth.md", markdown(found).encode())
     except SartorError as error:

@@ -61,10 +61,10 @@ def search(oracle: Oracle, platform: Platform, settings: FPNASSettings, seed: in
     while not evaluator.done:
         entropies.append(method.step(evaluator)["entropy_nats"])
     choice = method.choose(platform)
-    accuracy = oracle.accuracy_of(choice.architecture.row)
+    row = choice.architecture.row
     return {
-        "accuracy": accuracy,
-        "regret": oracle.best_within(platform.budgets["macs"]) - accuracy,
+        "accuracy": oracle.accuracy_of(row),
+        "regret": oracle.regret(row, platform),
         "samples": evaluator.spent,
         "cpu_seconds": time.process_time() - started,
         "mode_fits": choice.own is None,
@@ -81,10 +81,10 @@ def chance(oracle: Oracle, platform: Platform, looks: int, seed: int) -> dict[st
     evaluator = TableEvaluator(oracle.rows, oracle.accuracy, looks, rng, noise_points=NOISE_POINTS)
     while not evaluator.done:
         method.step(evaluator)
-    accuracy = oracle.accuracy_of(method.choose(platform).architecture.row)
+    row = method.choose(platform).architecture.row
     return {
-        "accuracy": accuracy,
-        "regret": oracle.best_within(platform.budgets["macs"]) - accuracy,
+        "accuracy": oracle.accuracy_of(row),
+        "regret": oracle.regret(row, platform),
         "samples": looks,
         "cpu_seconds": 0.0,
     }
@@ -94,7 +94,7 @@ def measure(oracle: Oracle, seeds: int, rounds: int) -> dict[str, list[dict[str,
     """All systems over budgets and seeds."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in [*SYSTEMS, "random search"]}
     for percent in PERCENTILES:
-        platform = Platform(f"percentile{percent}", {"macs": oracle.percentile(percent)})
+        platform = oracle.platform(percent)
         for seed in range(seeds):
             for name, changes in SYSTEMS.items():
                 settings = FPNASSettings(distribution="joint", **changes)

@@ -87,16 +87,11 @@ SYSTEMS: Mapping[str, System] = {
 }
 
 
-def platform_of(oracle: Oracle, percentile: int) -> Platform:
-    """A platform whose target is a percentile of the MACs of all networks."""
-    return Platform(f"percentile{percentile}", {"macs": oracle.percentile(percentile)})
-
-
 def outcome(
     oracle: Oracle, settings: TuNASSettings | None, percentile: int, seed: int, queries: int
 ) -> dict[str, float]:
     """One whole search (no settings: random search): what it found, as shares of the target and in percent."""
-    platform = platform_of(oracle, percentile)
+    platform = oracle.platform(percentile)
     rng = numpy_generator(seed, f"queries {percentile}")
     evaluator = TableEvaluator(oracle.rows, oracle.accuracy, queries, rng, noise_points=NOISE_POINTS)
     if settings is None:
@@ -136,15 +131,14 @@ def judged(oracle: Oracle, row: tuple[int, ...], own: tuple[int, ...] | None, pl
     own = own or row
     limit, cost = platform.budgets["macs"], oracle.space.cost("macs")
     own_macs, macs = cost(np.array([own, row]))
-    if macs > limit:
-        raise SartorError(f"{platform.name}: the answer {list(row)} breaks its budget of {limit} MACs")
+    regret = oracle.regret(row, platform)
     own_accuracy = oracle.accuracy_of(own)
     return {
         "own_ratio": float(own_macs / limit),
         "own_accuracy": own_accuracy,
         "own_lack": oracle.best_within(float(own_macs)) - own_accuracy,
         "ratio": float(macs / limit),
-        "regret": oracle.best_within(limit) - oracle.accuracy_of(row),
+        "regret": regret,
     }
 
 

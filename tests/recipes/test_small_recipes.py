@@ -11,13 +11,14 @@ import pytest
 import chinese_restaurant
 import ground_truth
 import overview
+from oracles import Oracle, channel_bench_macro
 from sartor import spaces
 from sartor.errors import RequestError, SartorError
 from sartor.platforms import Platform
 
 
 @pytest.fixture(scope="module")
-def truth() -> ground_truth.Truth:
+def truth() -> Oracle:
     """All rows of the benchmark's space, with accuracies that are exactly additive and a little noisy."""
     space = spaces.create("channel_bench_macro")
     rows = np.stack(np.unravel_index(np.arange(4**7), (4,) * 7), axis=1).astype(np.int64)
@@ -25,10 +26,10 @@ def truth() -> ground_truth.Truth:
     effects = np.sort(rng.random((7, 4)), axis=1)
     exact = 80 + effects[np.arange(7), rows].sum(axis=1)
     accuracy = exact[:, None] + 0.01 * rng.standard_normal((len(rows), 3))
-    return ground_truth.Truth(space, rows, accuracy, np.asarray(space.cost("macs")(rows)))
+    return Oracle(space, rows, accuracy, np.asarray(space.cost("macs")(rows)))
 
 
-def test_on_additive_accuracies_the_solver_is_all_but_perfect(truth: ground_truth.Truth) -> None:
+def test_on_additive_accuracies_the_solver_is_all_but_perfect(truth: Oracle) -> None:
     """OWS finds networks within noise of the best at every budget; random search does not."""
     found = ground_truth.regrets(truth, seed=0)
     assert len(found["OWS"]) == 10
@@ -37,9 +38,9 @@ def test_on_additive_accuracies_the_solver_is_all_but_perfect(truth: ground_trut
     assert all(regret >= 0 for regrets in found.values() for regret in regrets)
 
 
-def test_regret_is_measured_against_the_best_within_the_budget(truth: ground_truth.Truth) -> None:
+def test_regret_is_measured_against_the_best_within_the_budget(truth: Oracle) -> None:
     """The best has none; a network above the budget is an error, not a good answer."""
-    platform = truth.platforms()[3]
+    platform = ground_truth.platforms_of(truth)[3]
     within = np.flatnonzero(truth.macs <= platform.budgets["macs"])
     best = truth.rows[within[truth.accuracy.mean(axis=1)[within].argmax()]]
     assert truth.regret(best, platform) == 0
@@ -48,7 +49,7 @@ def test_regret_is_measured_against_the_best_within_the_budget(truth: ground_tru
         truth.regret((3,) * 7, platform)
 
 
-def test_random_search_answers_with_what_it_saw(truth: ground_truth.Truth) -> None:
+def test_random_search_answers_with_what_it_saw(truth: Oracle) -> None:
     """The lowest loss within the budget; the smallest network where none fits."""
     from sartor.methods.evaluator import TableEvaluator
 
@@ -56,7 +57,7 @@ def test_random_search_answers_with_what_it_saw(truth: ground_truth.Truth) -> No
     evaluator.history.add((3,) * 7, 0.1, 0.9)
     evaluator.history.add((1,) * 7, 0.3, 0.7)
     evaluator.history.add((0,) * 7, 0.2, 0.8)
-    middle, tiny = truth.platforms()[5], Platform("tiny", {"macs": int(truth.macs.min()) - 1})
+    middle, tiny = ground_truth.platforms_of(truth)[5], Platform("tiny", {"macs": int(truth.macs.min()) - 1})
     assert ground_truth.best_observed(truth, evaluator, middle) == (0,) * 7
     evaluator.history.losses[2] = 0.4
     assert ground_truth.best_observed(truth, evaluator, middle) == (1,) * 7
@@ -65,13 +66,13 @@ def test_random_search_answers_with_what_it_saw(truth: ground_truth.Truth) -> No
 
 def test_budgets_and_table_of_the_real_benchmark(shared_data: Path) -> None:
     """16,384 networks, ten ascending budgets; without the file a sentence says what is missing."""
-    real = ground_truth.load_truth(shared_data)
+    real = channel_bench_macro(shared_data)
     assert real.accuracy.shape == (16_384, 3)
-    limits = [p.budgets["macs"] for p in real.platforms()]
+    limits = [p.budgets["macs"] for p in ground_truth.platforms_of(real)]
     assert limits == sorted(limits)
-    assert real.mean_accuracy((3, 3, 3, 3, 2, 3, 1)) == pytest.approx(91.89, abs=0.005)
+    assert real.accuracy_of((3, 3, 3, 3, 2, 3, 1)) == pytest.approx(91.89, abs=0.005)
     with pytest.raises(RequestError, match="SARTOR_SHARED_DATA"):
-        ground_truth.load_truth(shared_data / "nowhere")
+        channel_bench_macro(shared_data / "nowhere")
 
 
 def test_intervals_hold_the_mean() -> None:
@@ -94,7 +95,7 @@ def test_mean_tables_of_the_process(tmp_path: Path) -> None:
 
 
 def test_the_overview_replaces_its_table_and_nothing_else(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], truth: ground_truth.Truth
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], truth: Oracle
 ) -> None:
     """What was run stands beside the paper; what was not says so; the text around stays."""
     (tmp_path / "README.md").write_text(f"before\n{overview.BEGIN}\nold\n{overview.END}\nafter\n")

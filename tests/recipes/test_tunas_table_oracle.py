@@ -37,7 +37,7 @@ def found(oracle: Oracle) -> dict[str, Any]:
 
 def test_answers_are_judged_by_the_truth(oracle: Oracle) -> None:
     """The best within the target has no regret; what is above it is an error; the own answer may be above."""
-    platform = table_oracle.platform_of(oracle, 50)
+    platform = oracle.platform(50)
     limit = platform.budgets["macs"]
     fits = np.flatnonzero(oracle.macs <= limit)
     best = tuple(oracle.rows[fits[oracle.means[fits].argmax()]])
@@ -52,7 +52,7 @@ def test_answers_are_judged_by_the_truth(oracle: Oracle) -> None:
 
 def test_random_search_keeps_the_budget_and_uses_every_query(oracle: Oracle) -> None:
     """Without noise it returns the best network that it drew."""
-    platform = table_oracle.platform_of(oracle, 25)
+    platform = oracle.platform(25)
     exact = np.repeat(oracle.means[:, None], 1, axis=1)
     evaluator = TableEvaluator(oracle.rows, exact, 200, np.random.default_rng(0))
     row = table_oracle.best_of_random(oracle, platform, evaluator, seed=3)
@@ -97,7 +97,7 @@ def test_tables_say_what_holds_and_what_does_not(found: dict[str, Any]) -> None:
 @pytest.mark.parametrize("kind", ["absolute", "soft", "hard"])
 def test_contours_are_of_the_rewards_that_searches_use(oracle: Oracle, kind: Any) -> None:
     """Every point of a line has its line's reward; the best network lies on line 0."""
-    platform = table_oracle.platform_of(oracle, 50)
+    platform = oracle.platform(50)
     shares = oracle.macs / platform.budgets["macs"]
     rewards = Reward(kind, -0.1, budgets_of(oracle.space, platform))(oracle.rows, oracle.means / 100)
     np.testing.assert_allclose(table_oracle_report.reward(kind, -0.1, shares, oracle.means / 100), rewards)
