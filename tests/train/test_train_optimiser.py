@@ -161,6 +161,20 @@ def test_falling_schedules(schedule: Any, points: dict[float, float]) -> None:
         assert learning_rate(settings, epoch) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize(("schedule", "half"), [("cosine", 0.013), ("linear", 0.013)])
+def test_a_rate_to_end_at(schedule: Any, half: float) -> None:
+    """DARTS: from 0.025 to 0.001, half-way between them in the middle; it grows with the batch as the peak does."""
+    settings = SearchTraining(epochs=50, learning_rate=0.025, final_rate=0.001, schedule=schedule)
+    points = {0: 0.025, 25: half, 50: 0.001, 60: 0.001}
+    assert {epoch: learning_rate(settings, epoch) for epoch in points} == pytest.approx(points)
+    grown = SearchTraining(
+        epochs=50, learning_rate=0.025, final_rate=0.001, schedule=schedule, per_pictures=64, batch_size=128
+    )
+    assert {epoch: learning_rate(grown, epoch) for epoch in points} == pytest.approx(
+        {epoch: 2 * rate for epoch, rate in points.items()}
+    )
+
+
 def test_warm_up_rises_and_then_the_schedule_starts() -> None:
     """The rate rises linearly from zero; what follows is stretched over the epochs that are left."""
     settings = SearchTraining(epochs=12, learning_rate=1.0, schedule="linear", warmup_share=1 / 6)

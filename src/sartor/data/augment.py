@@ -5,6 +5,7 @@ Shapes: B pictures, S side, C channels. Pixels are uint8 ``[B, S, S, C]`` until 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -35,8 +36,8 @@ class Augmentation:
     Attributes:
         pad: pixels of black around the picture before a random crop of its own size (4 at 32x32).
         flip: mirror left to right with probability 1/2.
-        cutout: side of a square of grey (the mean colour) at a random place, clipped at the border; 0 for none
-            (DeVries & Taylor 2017, arXiv:1708.04552).
+        cutout: side of a square in every picture, its centre uniform over all pixels, clipped at the border and filled
+            with 0 after normalisation, the mean colour; 0 for none (DeVries & Taylor 2017, arXiv:1708.04552).
         resized_crop: smallest and largest share of the area for a random resized crop, such as (0.08, 1.0), with
             aspect ratios from 3/4 to 4/3 (Szegedy et al. 2015, arXiv:1409.4842); replaces ``pad``.
         autoaugment: the policy found for ``cifar10`` or for ``imagenet``, for each picture two operations with their
@@ -96,6 +97,10 @@ class Augmentation:
         if isinstance(pictures.images, RaggedImages):
             return cls(resized_crop=(0.08, 1.0), flip=pictures.flippable)
         return cls(pad=pictures.image_size // 8, flip=pictures.flippable)
+
+    def with_cutout(self, length: int | None) -> Augmentation:
+        """The same with another side of the square that is cut out; None: just the same."""
+        return self if length is None else dataclasses.replace(self, cutout=length)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from sartor.blueprint import Blueprint
@@ -67,7 +68,7 @@ def _head(blueprint: Blueprint, exit_name: str, readers: Mapping[str, Sequence[s
 
 def scale_gradient(x: Tensor, factor: float) -> Tensor:
     """``x`` as it is, with a gradient that counts ``factor`` times."""
-    if factor == 1.0 or not x.requires_grad:
+    if factor == 1.0 or not (x.requires_grad and torch.is_grad_enabled()):
         return x
     same = x.view_as(x)
     same.register_hook(lambda gradient: gradient * factor)  # type: ignore[no-untyped-call]
