@@ -81,6 +81,9 @@ class SearchSpace:
         norm_eps: what batch norms add to the variance, in the supernet and in every network of the space.
     """
 
+    # The only rows that exist, where that is a list (a table of trained networks); None: all that keep the rules.
+    rows: NDArray[np.int64] | None = None
+
     def __init__(
         self,
         name: str,
