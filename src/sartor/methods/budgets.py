@@ -21,6 +21,10 @@ def budgets_of(space: SearchSpace, platform: Platform, exit: int | None = None, 
     Raises:
         RequestError: the platform's device has no latencies for this space, or none of an exit before the last.
     """
+    of_table = getattr(space, "table_budgets", None)
+    if of_table is not None:  # a table's columns are its costs, whatever their names
+        found: list[mrf.Budget] = of_table(platform)
+        return found
     return [_budget(space, platform, kind, limit, exit, lazy) for kind, limit in platform.budgets.items()]
 
 
