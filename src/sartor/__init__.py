@@ -16,6 +16,7 @@ from sartor.errors import InfeasibleBudgetError, RequestError, SartorError
 
 if TYPE_CHECKING:
     from sartor import spaces
+    from sartor.anytime.predictor import load_anytime
     from sartor.decisions import Decision
     from sartor.elastic import SlimmableNetwork
     from sartor.pipeline.api import search
@@ -34,6 +35,7 @@ __all__ = [
     "SartorError",
     "SearchSpace",
     "SlimmableNetwork",
+    "load_anytime",
     "reference",
     "search",
     "spaces",
@@ -45,6 +47,7 @@ _LAZY = {
     "SearchSpace": "sartor.space",
     "Platform": "sartor.platforms",
     "SlimmableNetwork": "sartor.elastic",
+    "load_anytime": "sartor.anytime.predictor",
     "reference": "sartor.spaces.references",
     "search": "sartor.pipeline.api",
 }

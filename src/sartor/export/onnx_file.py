@@ -15,7 +15,7 @@ import io
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -56,11 +56,14 @@ def export_onnx(
         MissingDependencyError: onnx is not installed.
     """
     require("onnx", extra="export")
+    import torch
+
     plain = copy.deepcopy(network).cpu().float().eval()
     _check_fit(plain, card)
-    model = _export(plain, card, opset, exporter)
-    _tidy(model)
-    _label(model, card)
+    # Two pictures: a batch of one would be taken for a constant.
+    pictures = torch.zeros(2, *card.input_shape)
+    model = to_model(plain, {INPUT: pictures}, [OUTPUT], card.name, opset=opset, exporter=exporter)
+    label(model, card)
     return write_model(model, path)
 
 
@@ -110,57 +113,79 @@ def _check_fit(network: nn.Module, card: ModelCard) -> None:
         )
 
 
-def _export(network: nn.Module, card: ModelCard, opset: int, exporter: Exporter) -> Any:
-    """The ``onnx.ModelProto`` from the asked exporter, or from the first that succeeds."""
+def to_model(
+    network: nn.Module,
+    examples: Mapping[str, torch.Tensor],
+    outputs: Sequence[str],
+    name: str,
+    *,
+    opset: int = DEFAULT_OPSET,
+    exporter: Exporter = "auto",
+) -> Any:
+    """The ``onnx.ModelProto`` of a network, from the asked exporter or from the first that succeeds.
+
+    Args:
+        network: on the CPU and in evaluation mode; takes ``examples`` in order.
+        examples: input name -> a tensor of two pictures' values; the batch is dynamic in all of them.
+        outputs: names of what the network gives.
+        name: of the network, for errors.
+
+    Raises:
+        SartorError: no exporter of torch can express the network.
+        MissingDependencyError: onnx is not installed.
+    """
     import torch
 
     exporters = {"torchscript": _with_torchscript, "dynamo": _with_dynamo}
     names = list(exporters) if exporter == "auto" else [exporter]
-    # Two pictures: a batch of one would be taken for a constant.
-    example = torch.zeros(2, *card.input_shape)
     failures = []
-    for name in names:
+    for chosen in names:
         try:
             with _quiet(), torch.no_grad():
-                return exporters[name](network, example, opset)
+                model = exporters[chosen](network, examples, outputs, opset)
+            _tidy(model)
+            return model
         except SartorError:
             raise
         except Exception as error:  # The exporters raise whatever the failing pass raised.
             first_line = (str(error).strip() or "no message").splitlines()[0]
-            failures.append(f"{name}: {type(error).__name__}: {first_line}")
-    raise SartorError(f"The network of '{card.name}' cannot be expressed in ONNX. " + "; ".join(failures))
+            failures.append(f"{chosen}: {type(error).__name__}: {first_line}")
+    raise SartorError(f"The network of '{name}' cannot be expressed in ONNX. " + "; ".join(failures))
 
 
-def _with_torchscript(network: nn.Module, example: torch.Tensor, opset: int) -> Any:
+def _with_torchscript(
+    network: nn.Module, examples: Mapping[str, torch.Tensor], outputs: Sequence[str], opset: int
+) -> Any:
     import torch
 
     onnx = require("onnx", extra="export")
     buffer: Any = io.BytesIO()  # The annotation in torch knows paths only.
     torch.onnx.export(
         network,
-        (example,),
+        tuple(examples.values()),
         buffer,
         dynamo=False,
         opset_version=opset,
-        input_names=[INPUT],
-        output_names=[OUTPUT],
-        dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+        input_names=list(examples),
+        output_names=list(outputs),
+        dynamic_axes={tensor: {0: "batch"} for tensor in (*examples, *outputs)},
     )
     return onnx.load_model_from_string(buffer.getvalue())
 
 
-def _with_dynamo(network: nn.Module, example: torch.Tensor, opset: int) -> Any:
+def _with_dynamo(network: nn.Module, examples: Mapping[str, torch.Tensor], outputs: Sequence[str], opset: int) -> Any:
     import torch
 
     require("onnxscript", extra="export")
+    batch = torch.export.Dim("batch", min=1)
     program = torch.onnx.export(
         network,
-        (example,),
+        tuple(examples.values()),
         dynamo=True,
         opset_version=opset,
-        input_names=[INPUT],
-        output_names=[OUTPUT],
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+        input_names=list(examples),
+        output_names=list(outputs),
+        dynamic_shapes=tuple({0: batch} for _ in examples),
         verbose=False,
     )
     if program is None:
@@ -208,10 +233,10 @@ def _tidy(model: Any) -> None:
     onnx.checker.check_model(model)
 
 
-def _label(model: Any, card: ModelCard) -> None:
-    """Writes the card into the metadata and names the maker of the file."""
+def label(model: Any, card: ModelCard, also: Mapping[str, str] | None = None) -> None:
+    """Writes the card, and what is to stand beside it, into the metadata and names the maker of the file."""
     onnx = require("onnx", extra="export")
-    onnx.helper.set_model_props(model, card.to_metadata())
+    onnx.helper.set_model_props(model, {**card.to_metadata(), **(also or {})})
     model.producer_name = "sartor"
     model.producer_version = card.sartor_version
     model.graph.name = card.name
