@@ -79,6 +79,7 @@ class SearchSpace:
         references: name -> option values of known networks; those that the space holds are listed.
         smallest, largest: option indices where they mean something (default: first and last of width decisions).
         norm_eps: what batch norms add to the variance, in the supernet and in every network of the space.
+        auxiliary: a head for the training of found networks alone (see :class:`sartor.blueprint.Blueprint`).
     """
 
     # The only rows that exist, where that is a list (a table of trained networks); None: all that keep the rules.
@@ -100,6 +101,7 @@ class SearchSpace:
         largest: Sequence[int] | None = None,
         uniform: Callable[[float], Mapping[str, Any]] | None = None,
         norm_eps: float = NORM_EPS,
+        auxiliary: Template | None = None,
     ) -> None:
         self.name = name
         self.options = dict(options or {})
@@ -108,6 +110,7 @@ class SearchSpace:
         self.image_size = image_size
         self.in_channels = in_channels
         self.norm_eps = norm_eps
+        self.auxiliary = auxiliary
         self.index = {d.name: i for i, d in enumerate(self.decisions)}
         self.sizes = tuple(len(d.options) for d in self.decisions)
         self.groups = tuple(
@@ -272,7 +275,14 @@ class SearchSpace:
                 else b
                 for b in blocks
             ]
-        return Blueprint(tuple(blocks), self.in_channels, self.image_size, name or self.name, self.norm_eps)
+        return Blueprint(
+            tuple(blocks),
+            self.in_channels,
+            self.image_size,
+            name or self.name,
+            self.norm_eps,
+            self._auxiliary_block(values) if form == "final" else None,
+        )
 
     def stack(self, template: Template, values: Mapping[str, Any], form: Form = "final") -> Stack | None:
         """The resolved stack of one template, cached; None where the network has no such part."""
@@ -332,6 +342,12 @@ class SearchSpace:
         names = [self.decisions[d].name for d in sorted(self.index[n] for n in template.scope)]
         combinations = itertools.product(*[self.decisions[self.index[n]].options for n in names])
         return [self.stack(template, dict(zip(names, values, strict=True)), form) for values in combinations]
+
+    def _auxiliary_block(self, values: Mapping[str, Any]) -> Block | None:
+        """The head for training alone, which reads one of the blocks."""
+        if self.auxiliary is None or (stack := self.stack(self.auxiliary, values)) is None:
+            return None
+        return Block(self.auxiliary.name, self.auxiliary.inputs, stack, is_exit=True)
 
     def _block(self, position: int, stack: Stack) -> Block:
         template = self.templates[position]

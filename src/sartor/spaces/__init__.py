@@ -25,6 +25,7 @@ _MODULES = {
     "fpnas_l0": "sartor.spaces.fpnas.fpnas_l0",
     "fpnas_l1": "sartor.spaces.fpnas.fpnas_l1",
     "fpnas_l2": "sartor.spaces.fpnas.fpnas_l2",
+    "ms_ranas": "sartor.spaces.ms_ranas.space",
 }
 
 

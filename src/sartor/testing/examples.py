@@ -19,7 +19,8 @@ def space_names() -> tuple[str, ...]:
 
 _SMALL = {"image_size": 8, "num_classes": 5, "multiplier": 0.25, "depth": 2, "channel_choices": 3}
 # Spaces made for large networks, whose banks of weights are large even so.
-_SMALLER = {f"fpnas_l{i}": {"multiplier": 0.125} for i in range(3)}
+_SMALLER: dict[str, dict[str, float]] = {f"fpnas_l{i}": {"multiplier": 0.125} for i in range(3)}
+_SMALLER["ms_ranas"] = {"image_size": 16, "scales": 2, "layers": 4, "channels": 4}
 
 
 @cache

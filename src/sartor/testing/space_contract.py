@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sartor.blueprint import Blueprint
+from sartor.costs.factors import Factor
 from sartor.errors import RequestError
 from sartor.memory import PICTURES
 from sartor.space import SearchSpace
@@ -52,10 +53,12 @@ class SpaceContract:
         assert (rows != space.sample(100, np.random.default_rng(4))).any()
 
     def test_every_option_is_reachable(self, space: SearchSpace) -> None:
-        """Every option of every decision occurs among many samples."""
+        """Every option of every decision that the rules allow occurs among many samples."""
         rows = space.sample(3_000, np.random.default_rng(5))
         for d, decision in enumerate(space.decisions):
-            assert len(np.unique(rows[:, d])) == len(decision.options), decision.name
+            tied = [rule for rule in space.rules if d in rule.scope]
+            possible = [i for i in range(len(decision.options)) if all(_allows(rule, d, i) for rule in tied)]
+            assert np.unique(rows[:, d]).tolist() == possible, decision.name
 
     def test_counts_are_exact_integers(self, space: SearchSpace) -> None:
         """The cardinality is an int, at least the number of distinct networks and at most all rows."""
@@ -119,6 +122,11 @@ class SpaceContract:
             space.encode({**values, "typo": 1})
         with pytest.raises(RequestError, match="'other' does not belong"):
             space.from_dict({"space": "other", "choices": values})
+
+
+def _allows(rule: Factor, decision: int, option: int) -> bool:
+    """Whether some choice of the other decisions of a rule goes with that option."""
+    return bool(rule.table.take(option, axis=rule.scope.index(decision)).any())
 
 
 def _check_wiring(blueprint: Blueprint) -> None:

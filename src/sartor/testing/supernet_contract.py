@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sartor.blueprint import Blueprint
 from sartor.elastic.supernet import Supernet, find_layer
 from sartor.network import is_chain
 from sartor.space import Architecture, SearchSpace
@@ -99,10 +100,10 @@ class SupernetContract:
         """torch's flop counter sees exactly ``macs`` per picture in a pass: weights are sliced, not masked."""
         x = pictures(supernet.space, n=2)
         for architecture in architectures:
-            assert counted_macs(supernet, x, architecture) == 2 * architecture.blueprint.macs
+            assert counted_macs(supernet, x, architecture) == 2 * _searched(architecture).macs
 
     def test_extracted_network_is_plain(self, supernet: Supernet, architectures: list[Architecture]) -> None:
-        """It holds torch's own layers, exactly ``params`` parameters, and no storage of the supernet."""
+        """It holds plain layers, exactly ``params`` parameters of the searched form, and no storage of the supernet."""
         shared = {p.untyped_storage().data_ptr() for p in supernet.parameters()}
         for architecture in architectures:
             plain = supernet.extract(architecture)
@@ -110,9 +111,9 @@ class SupernetContract:
             leaves = [m for m in modules if not list(m.children())]
             allowed = nn.Sequential if is_chain(architecture.blueprint.blocks) else nn.Module
             assert isinstance(plain, allowed)
-            assert all(type(m).__module__.startswith("torch.nn.") for m in leaves)
+            assert all(type(m).__module__.startswith(("torch.nn.", "sartor.network")) for m in leaves)
             assert not any(type(m).__module__.startswith("sartor.elastic") for m in modules)
-            assert sum(p.numel() for p in plain.parameters()) == architecture.blueprint.params
+            assert sum(p.numel() for p in plain.parameters()) == _searched(architecture).params
             tensors = [*plain.parameters(), *plain.buffers()]
             assert shared.isdisjoint(t.untyped_storage().data_ptr() for t in tensors)
 
@@ -124,8 +125,7 @@ class SupernetContract:
             plain = supernet.extract(architecture)
             backward(plain(x))
             for weight, own in matched(supernet, architecture, plain):
-                assert own.grad is not None
-                expected[id(weight)][corner(own)] += own.grad
+                expected[id(weight)][corner(own)] += _gradient(own)
         for architecture in architectures:
             backward(supernet(x, architecture))
         for parameter in supernet.parameters():
@@ -167,7 +167,7 @@ class SupernetContract:
             mixed: list[int | Tensor] = list(architecture.row)
             mixed[d] = one_hot(supernet.space, d, architecture.row[d])
             assert_equal(supernet(x, mixed), supernet(x, architecture))
-            assert counted_macs(supernet, x, mixed) == 2 * architecture.blueprint.macs
+            assert counted_macs(supernet, x, mixed) == 2 * _searched(architecture).macs
 
     def test_gradient_reaches_a_mixture(self, supernet: Supernet, architectures: list[Architecture]) -> None:
         """A vector that asks for its gradient gets one for every option, the ones at zero included."""
@@ -274,12 +274,20 @@ def assert_same_function(supernet: Supernet, architecture: Architecture, plain: 
     backward(expected)
     torch.testing.assert_close(ours.grad, own.grad, rtol=TOLERANCE, atol=TOLERANCE)
     for weight, parameter in matched(supernet, architecture, plain):
-        assert weight.grad is not None
-        assert parameter.grad is not None
-        torch.testing.assert_close(weight.grad[corner(parameter)], parameter.grad, rtol=TOLERANCE, atol=TOLERANCE)
-        outside = weight.grad.clone()
-        outside[corner(parameter)] = 0
-        assert not outside.any()
+        gradient = _gradient(weight).clone()
+        torch.testing.assert_close(gradient[corner(parameter)], _gradient(parameter), rtol=TOLERANCE, atol=TOLERANCE)
+        gradient[corner(parameter)] = 0
+        assert not gradient.any()
+
+
+def _searched(architecture: Architecture) -> Blueprint:
+    """What a supernet runs for an architecture, and an extracted network is."""
+    return architecture.space.blueprint(architecture.values, form="search")
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    """Zeros where no output depends on the parameter (a part of the network that no exit reads)."""
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
 def _shape(parameter: Tensor, extent: tuple[int, ...]) -> tuple[int, ...]:
