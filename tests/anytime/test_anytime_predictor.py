@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -146,20 +145,21 @@ def test_classify_by_the_ensemble(predictor: AnytimePredictor) -> None:
         assert (every[k][rows] >= thresholds[k]).all()
 
 
-class Sleeper(StageRunner):
-    """Four stages that take as long as they are told, to test the clock alone."""
+class TimedStages(StageRunner):
+    """Four stages that take as long as they are told on a clock of their own, to test deadlines alone."""
 
     def __init__(self, stage_ms: list[float]) -> None:
         super().__init__([StageFacts(k, (), (), 1) for k in range(4)])
-        self.sleeps_ms, self.started = stage_ms, 0
+        self.takes_ms, self.started, self.now_ms = stage_ms, 0, 0.0
+        self.clock = lambda: self.now_ms / 1e3
 
-    def _start(self, x: object, plan: object) -> Sleeper:  # type: ignore[override]
+    def _start(self, x: object, plan: object) -> TimedStages:  # type: ignore[override]
         self.started = 0
         return self
 
     def stage(self, position: int) -> object:
         self.started += 1
-        time.sleep(self.sleeps_ms[position] / 1e3)
+        self.now_ms += self.takes_ms[position]
         return np.zeros((1, 2))
 
     def keep(self, rows: object) -> None: ...
@@ -168,36 +168,62 @@ class Sleeper(StageRunner):
 
 
 def test_a_deadline_starts_no_stage_that_would_miss_it() -> None:
-    """A stage is started only if its measured time still fits; what was never measured is measured first."""
-    runner = Sleeper([10, 10, 40, 10])
+    """A stage is started only if its measured time still fits."""
+    runner = TimedStages([10, 10, 40, 10])
     runner.stage_ms[1] = (12, 12, 42, 12)
-    assert [p.exit for p in runner.predict([0], deadline_ms=60)] == [0, 1]
-    assert runner.started == 2, "10 + 10 ms are gone, and 42 more are too many for 60"
-    assert [p.exit for p in runner.predict([0], deadline_ms=10)] == [] and runner.started == 0
+    assert [p.exit for p in runner.predict([0], deadline_ms=61)] == [0, 1]
+    assert runner.started == 2, "20 ms are gone, and 42 more are too many for 61"
+    assert [p.exit for p in runner.predict([0], deadline_ms=62)] == [0, 1, 2]
+    assert [p.exit for p in runner.predict([0], deadline_ms=11)] == [] and runner.started == 0
     assert len(list(runner.predict([0], deadline_ms=500))) == 4
-    measuring = Sleeper([1, 1, 1, 1])
-    assert len(list(measuring.predict([0], deadline_ms=1000))) == 4
-    assert len(measuring.stage_ms[1]) == 4 and all(1 <= ms < 20 for ms in measuring.stage_ms[1])
+
+
+def test_what_was_never_measured_is_measured_first() -> None:
+    """A deadline for a new batch size measures every stage before the deadline's clock starts."""
+    runner = TimedStages([10, 20, 30, 40])
+    predictions = list(runner.predict([0, 1], deadline_ms=60))
+    np.testing.assert_allclose(runner.stage_ms[2], [10, 20, 30, 40])
+    assert [p.exit for p in predictions] == [0, 1, 2]
+    np.testing.assert_allclose([p.elapsed_ms for p in predictions], [10, 30, 60])
+
+
+def test_measuring_ends_in_time() -> None:
+    """Slow networks are measured ten times, after three to warm up, and no more than was asked for."""
+    runner = TimedStages([100, 100, 100, 100])
+    runner.measure([0], max_seconds=0.1)
+    assert runner.now_ms == pytest.approx(13 * 400)
+    runner.now_ms = 0.0
+    runner.measure([0], repeats=20, max_seconds=1e6)
+    assert runner.now_ms == pytest.approx(23 * 400)
 
 
 def test_a_slow_moment_makes_later_stages_slower() -> None:
     """Stages that take twice as long as measured let the run expect the same of the next ones."""
-    runner = Sleeper([20, 20, 20, 20])
+    runner = TimedStages([20, 20, 20, 20])
     runner.stage_ms[1] = (10, 10, 10, 10)
-    predictions = list(runner.predict([0], deadline_ms=55))
-    assert [p.exit for p in predictions] == [0, 1], "after 40 ms another 10 would fit, another 20 do not"
-    assert predictions[-1].elapsed_ms < 55
+    assert [p.exit for p in runner.predict([0], deadline_ms=59)] == [0, 1], "10 more would fit, 20 do not"
+    assert [p.exit for p in runner.predict([0], deadline_ms=60)] == [0, 1, 2]
+    runner.takes_ms = [5, 5, 5, 5]
+    assert len(list(runner.predict([0], deadline_ms=24))) == 3, "a fast moment promises nothing"
+
+
+def test_a_deadline_is_overrun_by_at_most_one_stage() -> None:
+    """However slow a stage becomes, the run ends with it."""
+    runner = TimedStages([10, 500, 10, 10])
+    runner.stage_ms[1] = (10, 10, 10, 10)
+    predictions = list(runner.predict([0], deadline_ms=30))
+    assert [p.exit for p in predictions] == [0, 1] and predictions[-1].elapsed_ms == pytest.approx(510)
 
 
 def test_the_callers_time_counts_for_the_deadline() -> None:
     """Whoever takes their time between predictions has less left, but does not make the stages look slow."""
-    runner = Sleeper([5, 5, 5, 5])
+    runner = TimedStages([5, 5, 5, 5])
     runner.stage_ms[1] = (6, 6, 6, 6)
     taken = []
-    for prediction in runner.predict([0], deadline_ms=60):
+    for prediction in runner.predict([0], deadline_ms=31):
         taken.append(prediction.exit)
-        time.sleep(0.02)
-    assert taken == [0, 1]
+        runner.now_ms += 20
+    assert taken == [0, 1], "the second starts at 25 and may take 6"
 
 
 def test_deadline_on_a_network(predictor: AnytimePredictor) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -141,6 +141,7 @@ class StageRunner(ABC):
 
     def __init__(self, stages: Sequence[StageFacts]) -> None:
         self.stages = tuple(stages)
+        self.clock: Callable[[], float] = time.perf_counter  # in seconds
         self.stage_ms: dict[int, tuple[float, ...]] = {}  # batch size -> what each stage takes here
 
     @abstractmethod
@@ -184,7 +185,7 @@ class StageRunner(ABC):
         limits = Limits(len(self.stages), deadline_ms, macs, confidence, exit, ensemble)
         if deadline_ms is not None and len(x) not in self.stage_ms:
             self.measure(x)
-        began = time.perf_counter()
+        began = self.clock()
         plan = self._plan(limits)
         return self._predictions(self._start(x, plan), plan, limits, self.stage_ms.get(len(x), ()), began)
 
@@ -195,7 +196,7 @@ class StageRunner(ABC):
             last = prediction
         return last
 
-    def logits(self, x: Any) -> Iterator[Any]:
+    def logits(self, x: Any) -> Generator[Any, None, None]:
         """The logits ``[B, N]`` of every exit, each computed when it is asked for.
 
         Raises:
@@ -251,11 +252,11 @@ class StageRunner(ABC):
         percentile of every stage.
         """
         samples: list[list[float]] = []
-        limits, until = Limits(len(self.stages)), time.perf_counter() + max_seconds
+        limits, until = Limits(len(self.stages)), self.clock() + max_seconds
         while len(samples) < _WARM_UP + repeats:
-            if len(samples) >= _WARM_UP + _FEWEST_REPEATS and time.perf_counter() > until:
+            if len(samples) >= _WARM_UP + _FEWEST_REPEATS and self.clock() > until:
                 break
-            began = time.perf_counter()
+            began = self.clock()
             run = self._start(x, self.stages)
             samples.append([p.elapsed_ms for p in self._predictions(run, self.stages, limits, (), began)])
         stages_ms = np.diff(np.array(samples[_WARM_UP:]), axis=1, prepend=0.0)
@@ -268,7 +269,7 @@ class StageRunner(ABC):
         spent, busy_ms, total = 0, 0.0, np.zeros((1, 1))
         try:
             for position, stage in enumerate(plan):
-                start = time.perf_counter()
+                start = self.clock()
                 if limits.macs is not None and spent + stage.macs > limits.macs:
                     return
                 if limits.deadline_ms is not None:
@@ -279,7 +280,7 @@ class StageRunner(ABC):
                 spent, total = spent + stage.macs, total + fresh
                 probabilities = total / (position + 1) if limits.ensemble else fresh
                 confidence = probabilities.max(axis=1)
-                now = time.perf_counter()
+                now = self.clock()
                 busy_ms += (now - start) * 1e3
                 yield Prediction(stage.exit, probabilities, confidence, (now - began) * 1e3, spent)
                 if limits.satisfied(stage.exit, confidence):

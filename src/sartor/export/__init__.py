@@ -9,6 +9,8 @@ from sartor.export.liveness import activation_timeline, peak_activation_bytes
 from sartor.export.onnx_file import export_onnx
 from sartor.export.prediction import ClassScore, Prediction, predict
 from sartor.export.preprocessing import load_picture, preprocess
+from sartor.export.staged import export_stages
+from sartor.export.staged_verification import StagedVerification, verify_stages
 from sartor.export.verification import Verification, verify
 
 __all__ = [
@@ -16,9 +18,11 @@ __all__ = [
     "Latency",
     "ModelCard",
     "Prediction",
+    "StagedVerification",
     "Verification",
     "activation_timeline",
     "export_onnx",
+    "export_stages",
     "load_picture",
     "measure_latency",
     "peak_activation_bytes",
@@ -26,4 +30,5 @@ __all__ = [
     "preprocess",
     "time_calls",
     "verify",
+    "verify_stages",
 ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import io
 import logging
 import os
@@ -178,6 +179,9 @@ def _with_dynamo(network: nn.Module, examples: Mapping[str, torch.Tensor], outpu
 
     require("onnxscript", extra="export")
     batch = torch.export.Dim("batch", min=1)
+    shapes: tuple[Any, ...] = tuple({0: batch} for _ in examples)
+    if any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(network.forward).parameters.values()):
+        shapes = (shapes,)  # torch.export counts *arguments as one
     program = torch.onnx.export(
         network,
         tuple(examples.values()),
@@ -185,7 +189,7 @@ def _with_dynamo(network: nn.Module, examples: Mapping[str, torch.Tensor], outpu
         opset_version=opset,
         input_names=list(examples),
         output_names=list(outputs),
-        dynamic_shapes=tuple({0: batch} for _ in examples),
+        dynamic_shapes=shapes,
         verbose=False,
     )
     if program is None:

@@ -89,7 +89,7 @@ def verify(
         )
     for package in ("onnxruntime", "onnx"):  # Said here, a missing package is the user's request and no bad file.
         require(package, extra="export")
-    answer, logits = _ask_worker(path, pictures, repeats, timeout_seconds)
+    answer, logits = ask_worker(path, pictures, repeats, timeout_seconds)
     if answer["size_problem"]:
         raise VerificationError(f"The exported file {path} is not plausible: {answer['size_problem']}.")
     max_abs_diff, agreement = compare_logits(path, reference, logits.astype(np.float64), tolerance)
@@ -163,10 +163,19 @@ def _likely_reason(reference: Float64, logits: Float64) -> str:
     )
 
 
-def _ask_worker(
-    path: Path, pictures: RawPictures, repeats: int, timeout_seconds: float
+def ask_worker(
+    path: Path,
+    pictures: RawPictures,
+    repeats: int,
+    timeout_seconds: float,
+    worker: str = "sartor.export.worker",
 ) -> tuple[dict[str, Any], NDArray[np.float32]]:
-    """Runs the worker in a folder of its own; its answer and the logits it computed."""
+    """Runs a worker in a folder of its own; its answer and the logits it computed.
+
+    Raises:
+        VerificationError: what was exported cannot be used, or the worker crashed or hung.
+        RequestError: the pictures cannot be read.
+    """
     with tempfile.TemporaryDirectory(prefix="sartor-verify-") as name:
         folder = Path(name)
         files = None
@@ -176,7 +185,7 @@ def _ask_worker(
             files = [str(Path(p).resolve()) for p in pictures]
         request = {"path": str(path), "pictures": files, "repeats": repeats}
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        _run_worker(path, folder, timeout_seconds)
+        _run_worker(worker, path, folder, timeout_seconds)
         answer: dict[str, Any] = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
         if "error" not in answer:
             return answer, np.load(folder / "logits.npy", allow_pickle=False)
@@ -185,12 +194,12 @@ def _ask_worker(
     raise RequestError(f"{path.name} could not be checked: {answer['error']}")
 
 
-def _run_worker(path: Path, folder: Path, timeout_seconds: float) -> None:
-    """Starts the worker and waits; a crash or a hang becomes an error with its last lines."""
+def _run_worker(worker: str, path: Path, folder: Path, timeout_seconds: float) -> None:
+    """Starts a worker and waits; a crash or a hang becomes an error with its last lines."""
     package_root = str(Path(sartor.export.__file__).parents[2])
     inherited = os.environ.get("PYTHONPATH")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [package_root, inherited]))}
-    command = [sys.executable, "-m", "sartor.export.worker", str(folder)]
+    command = [sys.executable, "-m", worker, str(folder)]
     try:
         # In its own folder: `python -m` would import from the user's folder before anything else.
         done = subprocess.run(

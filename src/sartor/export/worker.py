@@ -24,9 +24,9 @@ from sartor.export.preprocessing import Float32, Uint8, preprocess
 from sartor.export.session import INPUT, open_session, read_card, run_session
 from sartor.optional import require
 
-_BATCH = 64
+BATCH = 64
 # So many pictures are run one by one as well: a file with a constant batch is found by it.
-_SINGLES = 8
+SINGLES = 8
 
 
 def main(folder: Path) -> None:
@@ -38,7 +38,7 @@ def main(folder: Path) -> None:
         card = read_card(session, request["path"])
         file_facts = _inspect(Path(request["path"]), card)
         stage = "pictures"
-        raw = _raw_pictures(folder, request["pictures"])
+        raw = raw_pictures(folder, request["pictures"])
         first = preprocess(raw[:1], card)
         stage = "run"
         logits, single_diff = _predict_all(session, raw, card)
@@ -66,7 +66,7 @@ def _inspect(path: Path, card: ModelCard) -> dict[str, Any]:
     return {"params": params, "file_bytes": file_bytes, "size_problem": problem}
 
 
-def _raw_pictures(folder: Path, files: list[str] | None) -> Uint8 | Sequence[str]:
+def raw_pictures(folder: Path, files: list[str] | None) -> Uint8 | Sequence[str]:
     """The picture files, or the array of raw pictures as a memory map."""
     if files is not None:
         return files
@@ -77,11 +77,11 @@ def _raw_pictures(folder: Path, files: list[str] | None) -> Uint8 | Sequence[str
 def _predict_all(session: Any, raw: Uint8 | Sequence[str], card: ModelCard) -> tuple[Float32, float]:
     """Logits ``[n, classes]`` in batches, and how far the first ones differ when run one by one."""
     parts, single_diff = [], 0.0
-    for low in range(0, len(raw), _BATCH):
-        inputs = preprocess(raw[low : low + _BATCH], card)
+    for low in range(0, len(raw), BATCH):
+        inputs = preprocess(raw[low : low + BATCH], card)
         parts.append(run_session(session, inputs))
         if low == 0:
-            singles = [run_session(session, inputs[i : i + 1]) for i in range(min(_SINGLES, len(inputs)))]
+            singles = [run_session(session, inputs[i : i + 1]) for i in range(min(SINGLES, len(inputs)))]
             single_diff = float(np.abs(np.concatenate(singles) - parts[0][: len(singles)]).max())
     return np.concatenate(parts), single_diff
 
