@@ -25,10 +25,20 @@ def fbnet_zoo_params(layer: Layer) -> int:
     return layer.params - (layer.out_channels if layer.bias else 0)
 
 
+def msdnet_port_ops(layer: Layer) -> int:
+    """As the PyTorch port of MSDNet counts: ours, and one per element that a ReLU or a pooling reads or a bias adds."""
+    if layer.kind in ("activation", "global_pool"):
+        return layer.in_elements
+    if layer.kind == "pool":
+        return layer.kernel**2 * layer.out_elements if layer.function == "avg" else 0
+    return layer.macs + (layer.out_channels if layer.kind == "linear" else 0)
+
+
 # Adding a convention is one function and one line here.
 CONVENTIONS: dict[str, Callable[[Layer], int]] = {
     "fbnet_zoo_macs": fbnet_zoo_macs,
     "fbnet_zoo_params": fbnet_zoo_params,
+    "msdnet_port_ops": msdnet_port_ops,
 }
 
 
