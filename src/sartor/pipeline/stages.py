@@ -10,7 +10,8 @@ from sartor.blueprint import Blueprint
 from sartor.config import Job
 from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.pipeline import exporting, training
-from sartor.pipeline.baselines import Answer, check_baselines, run_baseline
+from sartor.pipeline.answers import Answer, check_anytime, fit_answers
+from sartor.pipeline.baselines import Opponent, check_baselines, run_baseline
 from sartor.pipeline.resolve import make_setting
 from sartor.pipeline.result import assemble
 from sartor.pipeline.search import random_cloud, search
@@ -49,6 +50,7 @@ class Run:
 
     def _search(self) -> dict[str, Any]:
         check_baselines(self.job.baselines, self.setting)
+        check_anytime(self.setting)
         with self.folder.progress.task("search", total=1.0) as advance:
             store = FolderStore(self.folder, "search", advance, self.job.checkpoint_seconds)
             searched = search(self.setting, store)
@@ -70,7 +72,7 @@ class Run:
 
     def _train(self) -> dict[str, Any]:
         blueprints = self._blueprints()
-        fitted = training.fit(self.setting, blueprints, lambda name: self.store("train", name))
+        fitted = fit_answers(self.setting, self._answers(), lambda name: self.store("train", name))
         platforms: dict[str, Any] = {}
         for name, network in fitted.networks.items():
             path = f"platforms/{name}.safetensors"
@@ -129,9 +131,11 @@ class Run:
         return FolderStore(self.folder, label, _LazyBar(self.folder, label), self.job.checkpoint_seconds)
 
     def _blueprints(self) -> dict[str, Blueprint]:
+        return {name: answer.shipped(self.setting.space, name) for name, answer in self._answers().items()}
+
+    def _answers(self) -> dict[str, Answer]:
         choices = self.folder.payload("search")["choices"]
-        space = self.setting.space
-        return {p.name: space.blueprint(choices[p.name]["architecture"], p.name) for p in self.setting.platforms}
+        return {p.name: Answer.of(choices[p.name]) for p in self.setting.platforms}
 
     def _network(self, name: str) -> Any:
         network = self._blueprints()[name].build()
@@ -163,15 +167,13 @@ class Run:
         }
 
     def _run_baselines(self) -> tuple[list[dict[str, Any]], int, list[str]]:
-        searched = self.folder.payload("search")
-        architectures = {name: choice["architecture"] for name, choice in searched["choices"].items()}
-        answer = Answer(architectures, searched["cost"])
+        opponent = Opponent(self._answers(), self.folder.payload("search")["cost"])
         results, images, warnings = [], 0, []
         for name in self.job.baselines:
             part = f"baseline:{name}"
             if not self.folder.done(part):
                 try:
-                    found = run_baseline(name, self.setting, answer, partial(self.store, part))
+                    found = run_baseline(name, self.setting, opponent, partial(self.store, part))
                 except InfeasibleBudgetError as error:
                     warnings.append(str(error))
                     continue
