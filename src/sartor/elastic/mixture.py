@@ -5,6 +5,9 @@ choice that decides one stretch of layers alone becomes branches over that stret
 the next layer runs. A bottleneck with a choice of kernels, of squeeze-excite and of the whole layer thus runs its
 pointwise convolutions once, the mean of the depthwise branches, the mean with and without squeeze-excite, and a
 share of the layer (Bender et al., TuNAS, sections 4.1 and 4.3; official code: nested switches).
+
+Weights sum to 1 where choices share layers after their branches. Those of a block whose options share none, such as an
+edge of a cell, may be any numbers: the result is the sum of the options' outputs, each times its weight.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from sartor.elastic.execution import ApplyWeights, Dropout, run_body
-from sartor.layers import Layer, Node, Residual
+from sartor.layers import Layer, Node, Parallel, Residual
 
 Body = tuple[Node, ...]
 # A body for every combination of options, in the order of the decisions.
@@ -28,10 +31,10 @@ Weight = float | Tensor
 
 @dataclass(frozen=True)
 class Branches:
-    """A choice: the options of one decision that are on, and what runs for each."""
+    """A choice: the options of one decision that are on, and what runs for each; the same for some runs once."""
 
     decision: int
-    options: tuple[tuple[int, Plan], ...]
+    options: tuple[tuple[tuple[int, ...], Plan], ...]
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,28 @@ class Shortcut:
     inside: Plan
 
 
-Plan = tuple[Body | Branches | Shortcut, ...]
+@dataclass(frozen=True)
+class Concatenation:
+    """Concatenates what runs inside, each part on the same input."""
+
+    inside: tuple[Plan, ...]
+
+
+Part = Body | Branches | Shortcut | Concatenation
+Plan = tuple[Part, ...]
+
+
+def weighted_plan(decision: int, bodies: Mapping[int, Body]) -> Plan:
+    """A plan for the options of one decision that weighs them, even where they all run the same."""
+    plan = make_plan([decision], {(option,): body for option, body in bodies.items()})
+    return plan if _weighs(plan) else (Branches(decision, ((tuple(bodies), plan),)),)
+
+
+def _weighs(plan: Plan) -> bool:
+    return any(
+        isinstance(part, Branches | Concatenation) or (isinstance(part, Shortcut) and _weighs(part.inside))
+        for part in plan
+    )
 
 
 def make_plan(decisions: Sequence[int], grid: Grid) -> Plan:
@@ -53,7 +77,7 @@ def make_plan(decisions: Sequence[int], grid: Grid) -> Plan:
     while tail and isinstance(first := bodies[0][len(bodies[0]) - tail], Layer) and first.in_place:
         tail -= 1
     middle = {key: body[head : len(body) - tail] for key, body in grid.items()}
-    parts: list[Body | Branches | Shortcut] = []
+    parts: list[Part] = []
     if head:
         parts.append(bodies[0][:head])
     if any(middle.values()):
@@ -71,17 +95,28 @@ def _middle(decisions: Sequence[int], grid: Grid) -> Plan:
     inner = [body[0].body for body in grid.values() if len(body) == 1 and isinstance(body[0], Residual)]
     if len(inner) == len(grid):
         return (Shortcut(make_plan(decisions, dict(zip(grid, inner, strict=True)))),)
+    split = [body[0].branches for body in grid.values() if len(body) == 1 and isinstance(body[0], Parallel)]
+    if len(decisions) == 1 and len(split) == len(grid) and len({len(branches) for branches in split}) == 1:
+        options = [option for (option,) in grid]
+        columns = [dict(zip(options, bodies, strict=True)) for bodies in zip(*split, strict=True)]
+        return (Concatenation(tuple(weighted_plan(decisions[0], column) for column in columns)),)
     for axis in range(len(decisions)):
         slices = _slices(grid, axis)
         own = {option: next(iter(rows.values()))[: _common(list(rows.values()))] for option, rows in slices.items()}
         rest = [{key: body[len(own[o]) :] for key, body in rows.items()} for o, rows in slices.items()]
         if _all_equal(rest):
-            options = tuple((option, (body,) if body else ()) for option, body in own.items())
-            return (Branches(decisions[axis], options), *make_plan(_without(decisions, axis), rest[0]))
+            plans: dict[int, Plan] = {option: (body,) if body else () for option, body in own.items()}
+            return (_branches(decisions[axis], plans), *make_plan(_without(decisions, axis), rest[0]))
     # No choice stands for a stretch of its own: the first one (a parent comes before its children) parts the rest.
     rest_of = _without(decisions, 0)
-    nested = tuple((option, make_plan(rest_of, rows)) for option, rows in _slices(grid, 0).items())
-    return (Branches(decisions[0], nested),)
+    return (_branches(decisions[0], {option: make_plan(rest_of, rows) for option, rows in _slices(grid, 0).items()}),)
+
+
+def _branches(decision: int, plans: Mapping[int, Plan]) -> Branches:
+    options: dict[Plan, list[int]] = {}
+    for option, plan in plans.items():
+        options.setdefault(plan, []).append(option)
+    return Branches(decision, tuple((tuple(same), plan) for plan, same in options.items()))
 
 
 def run_plan(
@@ -94,7 +129,7 @@ def run_plan(
     *,
     recompute: bool = True,
 ) -> Tensor:
-    """Runs a plan; ``weights`` holds the weight of every option that is on, by decision. They should sum to 1.
+    """Runs a plan; ``weights`` holds the weight of every option that is on, by decision.
 
     With ``recompute`` nothing inside the branches is kept for the backward pass, which runs each of them again: the
     memory of a step with all options on stays that of a single one (TuNAS, appendix C: rematerialisation).
@@ -105,6 +140,8 @@ def run_plan(
             x = _run_branches(part, weights[part.decision], x, run, recompute and torch.is_grad_enabled())
         elif isinstance(part, Shortcut):
             x = x + run(part.inside, x=x)
+        elif isinstance(part, Concatenation):
+            x = torch.cat([run(inside, x=x) for inside in part.inside], dim=1)
         else:
             x = run_body(block, part, x, apply, dropout)
     return x
@@ -114,7 +151,7 @@ def _run_branches(
     branches: Branches, weights: Mapping[int, Weight], x: Tensor, run: partial[Tensor], recompute: bool
 ) -> Tensor:
     total: Tensor | None = None
-    for option, plan in branches.options:
+    for options, plan in branches.options:
         if plan and recompute:
             y = checkpoint(
                 lambda z, plan=plan: run(plan, x=z),
@@ -125,7 +162,8 @@ def _run_branches(
             )
         else:
             y = run(plan, x=x)
-        y = weights[option] * y
+        weight = sum(weights[option] for option in options)
+        y = y if isinstance(weight, float) and weight == 1.0 else weight * y
         total = y if total is None else total + y
     assert total is not None
     return total

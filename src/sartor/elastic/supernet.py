@@ -14,7 +14,7 @@ from sartor.blueprint import Block
 from sartor.elastic.bank import WeightBank
 from sartor.elastic.execution import Dropout, run_blocks, run_body
 from sartor.elastic.layers import SlicedBatchNorm
-from sartor.elastic.mixture import Plan, Weight, make_plan, run_plan
+from sartor.elastic.mixture import Plan, Weight, make_plan, run_plan, weighted_plan
 from sartor.errors import RequestError
 from sartor.initialisers import Initialiser
 from sartor.layers import Layer
@@ -211,7 +211,12 @@ class Supernet(nn.Module):
                 raise TypeError(f"{self.space.templates[position].name} is absent for some of several mixed decisions")
         if not blocks:
             return None
-        return next(iter(blocks.values())), make_plan(mixed, {key: b.stack.body for key, b in blocks.items()})
+        bodies = {key: b.stack.body for key, b in blocks.items()}
+        if len(mixed) == 1:
+            plan = weighted_plan(mixed[0], {option: body for (option,), body in bodies.items()})
+        else:
+            plan = make_plan(mixed, bodies)
+        return next(iter(blocks.values())), plan
 
 
 # A block, how to run it where several options are on, and the weights of those by decision.

@@ -8,7 +8,6 @@ read the coarsest scale. The official code is in Lua; our figures are those of t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -95,7 +94,7 @@ class _Builder:
         return Stack(unit * self.setting.growth_factors[scale], self._side(scale))
 
     def _side(self, scale: int) -> int:
-        return math.ceil(self.setting.image_size / 2**scale)
+        return -(-self.setting.image_size >> scale)
 
     def _first(self) -> Iterator[Block]:
         stack, source = Stack(self.setting.in_channels, self.setting.image_size), PICTURES
