@@ -13,6 +13,7 @@ _CLASSES = {
     "aows": ("sartor.methods.aows", "AOWS"),
     "tunas": ("sartor.methods.tunas", "TuNAS"),
     "fpnas": ("sartor.methods.fpnas", "FPNAS"),
+    "ms_ranas": ("sartor.methods.ms_ranas", "MSRANAS"),
     "random": ("sartor.methods.random_search", "RandomSearch"),
 }
 

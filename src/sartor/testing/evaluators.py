@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ class RandomPictures:
 class OnlyTheContract:
     """Passes on what an evaluator promises, and nothing else."""
 
-    _PROMISED = frozenset({"trains", "progress", "done", "scoring_share", "history"})
+    _PROMISED = frozenset({"trains", "differentiates", "progress", "done", "scoring_share", "history"})
 
     def __init__(self, evaluator: Any) -> None:
         self._evaluator = evaluator
@@ -78,6 +78,13 @@ class OnlyTheContract:
     def score(self, selections: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         self.asked += [_plain(s) for s in selections]
         found: tuple[NDArray[np.float64], NDArray[np.float64]] = self._evaluator.score(selections)
+        return found
+
+    def gradient(
+        self, selection: Sequence[Any], order: Literal[1, 2] = 1, batch: int | None = None
+    ) -> tuple[float, list[NDArray[np.float64]]]:
+        self.asked.append(_plain(selection))
+        found: tuple[float, list[NDArray[np.float64]]] = self._evaluator.gradient(selection, order, batch)
         return found
 
 
@@ -105,13 +112,14 @@ def evaluator_for(method: Method, kind: str) -> Any:
 
 
 def platforms_for(space: SearchSpace) -> list[Platform]:
-    """A tight platform, one that everything fits, and one with a sum and a maximum."""
+    """A tight platform, one that everything fits, and one with a sum and a maximum (or, without one, two sums)."""
     rows = space.sample(500, np.random.default_rng(1))
-    macs, memory = space.cost("macs")(rows), space.cost("peak_memory_bytes")(rows)
+    other = "peak_memory_bytes" if "peak_memory_bytes" in space.cost_names else "params"
+    macs, others = space.cost("macs")(rows), space.cost(other)(rows)
     return [
         Platform("tight", {"macs": int(np.quantile(macs, 0.05))}, 1.0),
         Platform("loose", {"macs": int(macs.max())}, 2.0),
-        Platform("small", {"macs": int(np.median(macs)), "peak_memory_bytes": int(np.median(memory))}, 3.0),
+        Platform("small", {"macs": int(np.median(macs)), other: int(np.median(others))}, 3.0),
     ]
 
 

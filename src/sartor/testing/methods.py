@@ -14,12 +14,13 @@ import pytest
 import torch
 
 from sartor.errors import InfeasibleBudgetError, RequestError
-from sartor.methods.budgets import check_reachable
+from sartor.methods.evaluator import TableEvaluator
 from sartor.methods.method import Choice, Method
 from sartor.platforms import Platform
 from sartor.space import SearchSpace
 from sartor.testing.evaluators import OnlyTheContract, evaluator_for, platforms_for, stairs
 from sartor.testing.examples import ruled
+from sartor.testing.mixtures import cell_space
 from sartor.testing.stores import Killed, MemoryStore, through_a_file
 from sartor.train.loop import run_until
 
@@ -48,9 +49,9 @@ class MethodContract:
         return None
 
     @pytest.fixture
-    def make_space(self) -> MakeSpace:
-        """A function that makes the space; small enough for a table of all its networks."""
-        return stairs
+    def make_space(self, method_type: type[Method]) -> MakeSpace:
+        """A function that makes the space; small enough for a table of all its networks, where a table will do."""
+        return cell_space if "mixtures" in method_type.needs else stairs
 
     @pytest.fixture
     def space(self, make_space: MakeSpace) -> SearchSpace:
@@ -63,9 +64,16 @@ class MethodContract:
         return partial(_make, method_type, method_settings, space, platforms_for(space))
 
     @pytest.fixture(params=["supernet", "table"])
-    def kind(self, request: pytest.FixtureRequest) -> str:
+    def kind(self, request: pytest.FixtureRequest, method_type: type[Method]) -> str:
         """What answers: shared weights or a table."""
+        if request.param not in kinds(method_type):
+            pytest.skip("a table has no gradient")
         return str(request.param)
+
+    @pytest.fixture
+    def quick(self, method_type: type[Method]) -> str:
+        """The quickest of those that can answer."""
+        return kinds(method_type)[-1]
 
     def test_budgets_are_met(self, make: MakeMethod, kind: str, space: SearchSpace) -> None:
         """Whatever answers, every platform's network meets all its budgets, and its costs are the space's."""
@@ -119,17 +127,17 @@ class MethodContract:
             assert resumable(make(), kind, again) == expected
             assert again.records == undisturbed.records
 
-    def test_its_state_is_plain_data(self, make: MakeMethod) -> None:
+    def test_its_state_is_plain_data(self, make: MakeMethod, quick: str) -> None:
         """The state is plain data: it survives JSON, from which a finished run is solved for other budgets."""
-        method = searched(make(), "table")
+        method = searched(make(), quick)
         for back in (through_a_file(method.state_dict()), json.loads(json.dumps(method.state_dict()))):
             again = make()
             again.load_state_dict(back)
             assert answers(again) == answers(method)
 
-    def test_platforms_nobody_asked_for(self, make: MakeMethod, space: SearchSpace) -> None:
+    def test_platforms_nobody_asked_for(self, make: MakeMethod, space: SearchSpace, quick: str) -> None:
         """A platform that was not searched for is solved within its budgets, or refused in one sentence."""
-        method = searched(make(), "table")
+        method = searched(make(), quick)
         macs = space.cost("macs")(space.sample(200, np.random.default_rng(0)))
         stranger = Platform("stranger", {"macs": int(np.quantile(macs, 0.4)), "params": 10**9})
         try:
@@ -139,14 +147,16 @@ class MethodContract:
         else:
             assert_within(choice, stranger)
 
-    def test_impossible_budgets(self, make: MakeMethod, space: SearchSpace) -> None:
+    def test_impossible_budgets(
+        self, make: MakeMethod, method_type: type[Method], method_settings: Any, space: SearchSpace, quick: str
+    ) -> None:
         """No answer is given where none fits, and nothing is trained before that is known."""
-        method = searched(make(), "table")
+        method = searched(make(), quick)
         impossible = Platform("impossible", {"macs": 1})
         with pytest.raises(RequestError):
             method.choose(impossible)
         with pytest.raises(InfeasibleBudgetError, match=r"'impossible'.*macs"):
-            check_reachable(space, [impossible])
+            _make(method_type, method_settings, space, [impossible]).check_reachable()
 
     def test_its_settings_are_a_dataclass_with_defaults(self, method_type: type[Method]) -> None:
         """A job file needs to name the method only: its settings have a type, and that type has defaults."""
@@ -164,8 +174,23 @@ class MethodContract:
             for platform in searched(method, "supernet").platforms:
                 assert_within(method.choose(platform), platform)
 
+    def test_a_missing_gradient_is_said(self, make: MakeMethod, method_type: type[Method], space: SearchSpace) -> None:
+        """Where it needs a gradient, a table is refused in one sentence and not by a traceback."""
+        if "gradient" not in method_type.needs:
+            pytest.skip("needs no gradient")
+        rows = np.unique(space.sample(20, np.random.default_rng(0)), axis=0)
+        table = TableEvaluator(rows, np.full(len(rows), 90.0), queries=5, rng=np.random.default_rng(0))
+        with pytest.raises(RequestError) as caught:
+            make().step(OnlyTheContract(table))
+        assert_one_sentence(caught.value, "table")
+
 
 # ---------------------------------------------------------------------- running
+
+
+def kinds(method_type: type[Method]) -> tuple[str, ...]:
+    """What can answer a method, the quickest one last."""
+    return ("supernet",) if "gradient" in method_type.needs else ("supernet", "table")
 
 
 def searched(method: Method, kind: str) -> Method:
@@ -207,7 +232,7 @@ def assert_within(choice: Choice, platform: Platform) -> None:
     space = choice.architecture.space
     row = np.array([choice.architecture.row])
     for kind, limit in platform.budgets.items():
-        cost = int(space.cost(kind)(row)[0])
+        cost = int(space.cost(kind, exit=choice.exit)(row)[0])
         assert cost <= limit, f"{platform.name}: {kind} {cost} is above {limit}"
         assert choice.costs[kind] == cost
 
@@ -238,4 +263,4 @@ def _answers_elsewhere(method_type: type[Method], settings: Any, make_space: Mak
     """Module-level, so that another process can call it."""
     torch.set_num_threads(1)
     space = make_space()
-    return [record(_make(method_type, settings, space, platforms_for(space)), kind) for kind in ("supernet", "table")]
+    return [record(_make(method_type, settings, space, platforms_for(space)), kind) for kind in kinds(method_type)]

@@ -15,14 +15,14 @@ from sartor.space import SearchSpace
 from sartor.stack import Stack
 from sartor.train.passes import Pass
 
-OPERATIONS = ("max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5")
+OPERATIONS = ("max_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5")
 
 
 def cell_space(
     nodes: int = 2,
     operations: Sequence[str] = OPERATIONS,
     *,
-    layers: Sequence[str] = ("normal", "reduction", "normal"),
+    layers: Sequence[str] = ("normal", "reduction"),
     channels: int = 4,
     image_size: int = 4,
     num_classes: int = 5,
