@@ -1,10 +1,10 @@
-"""Spaces for tests: the registered ones at a small size, and three that hold what no paper's space holds at once."""
+"""Spaces for tests: the registered ones at a small size, and four that hold what no paper's space holds at once."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 from sartor import spaces
 from sartor.decisions import Decision, Rule, Template
@@ -185,10 +185,58 @@ def grouped(*, num_classes: int = 5, image_size: int = 8) -> SearchSpace:
     return SearchSpace("grouped", decisions, templates, image_size=image_size, options=options)
 
 
+def edges(*, num_classes: int = 5, image_size: int = 8) -> SearchSpace:
+    """A node that sums two of three edges: absent parts, parallel branches, and a form of its own in search.
+
+    In search batch norms learn nothing, pools have one, and a convolution sees half of the channels.
+    """
+    half = image_size // 2
+    names = [f"edge{i}" for i in range(3)]
+    operations = ("none", "pool", "halves", "conv")
+
+    def edge(width: int, kind: str, search: bool = False) -> Stack | None:
+        start = Stack(width, image_size)
+        if kind == "none":
+            return None
+        if kind == "pool":
+            pooled = start.pool("avg", stride=2)
+            return pooled.batch_norm("pool_norm", affine=False) if search else pooled
+        if kind == "halves":
+            active = start.activation()
+            first = Stack(width, image_size)
+            parts = [first.conv("half0", width // 2, stride=2), first.shift().conv("half1", width // 2, stride=2)]
+            return active.parallel(parts).batch_norm("halves_norm", affine=not search)
+        if not search:
+            return start.activation().conv("conv", width, kernel=3, stride=2).batch_norm()
+        worked = start.channels(0, width // 2).activation().conv("conv", width // 2, kernel=3, stride=2)
+        rest = start.channels(width // 2, width).pool("max", kernel=2, stride=2, padded=False)
+        return start.parallel([worked.batch_norm(affine=False), rest]).shuffle(2)
+
+    templates = [
+        Template("stem", ("width",), lambda w: Stack(3, image_size).conv("conv", w, kernel=3).batch_norm()),
+        *[Template(n, ("width", n), edge, inputs=("stem",), search=partial(edge, search=True)) for n in names],
+        Template("node", ("width",), lambda w: Stack(w, half), tuple(names), "sum"),
+        Template("classifier", ("width",), lambda w: Stack(w, half).global_pool().linear("linear", num_classes)),
+    ]
+    return SearchSpace(
+        "edges",
+        [Decision("width", (4, 8), "width"), *[Decision(n, operations) for n in names]],
+        templates,
+        image_size=image_size,
+        options={"num_classes": num_classes, "image_size": image_size},
+        rules=[Rule(tuple(names), lambda *kinds: sum(kind != "none" for kind in kinds) == 2)],
+    )
+
+
 def squeeze_excite(width: int, side: int) -> Stack:
     """A gate of two 1x1 convolutions on the pooled features, for :meth:`Stack.gate`."""
     squeezed = Stack(width, side).global_pool().conv("squeeze", 2, bias=True).activation()
     return squeezed.conv("excite", width, bias=True).activation("hard_sigmoid")
 
 
-_EXAMPLES: dict[str, Callable[[], SearchSpace]] = {"two_exits": two_exits, "ruled": ruled, "grouped": grouped}
+_EXAMPLES: dict[str, Callable[[], SearchSpace]] = {
+    "two_exits": two_exits,
+    "ruled": ruled,
+    "grouped": grouped,
+    "edges": edges,
+}
