@@ -8,6 +8,7 @@ from typing import Any
 
 from sartor.blueprint import Blueprint
 from sartor.errors import RequestError
+from sartor.pipeline.anytime import judge_exits
 from sartor.pipeline.setting import Setting
 from sartor.pipeline.training import Fitted, OpenStore, calibrate, fit, judge
 from sartor.space import SearchSpace
@@ -35,11 +36,16 @@ class Answer:
 
 
 def check_anytime(setting: Setting) -> None:
-    """Refuses the mode of training that needs exits where there are none.
+    """Refuses what does not go together with exits.
 
     Raises:
-        RequestError: the space has one exit.
+        RequestError: training that needs exits where there are none, or exits at another size of pictures.
     """
+    if setting.space.exits > 1 and setting.deploy is not None:
+        raise RequestError(
+            f"deploy_image_size is for networks with one exit, and {setting.space.name} has {setting.space.exits}; "
+            "train at the size that you ship"
+        )
     if setting.train.mode == "anytime" and setting.space.exits == 1:
         raise RequestError(
             f"train.mode is anytime, but {setting.space.name} with these options has one exit; choose exits of the "
@@ -91,4 +97,5 @@ def fit_anytime(setting: Setting, whole: Blueprint, exits: Mapping[str, int], op
     for name, exit in exits.items():
         networks[name] = trained.network.extract(ANYTIME, whole.cut(exit, lazy=True)).eval()
         accuracies[name] = judge(setting, networks[name])
-    return Fitted(networks, accuracies, trained.images, trained.network.eval())
+    anytime = judge_exits(setting, trained.network.extract(ANYTIME), whole)
+    return Fitted(networks, accuracies, trained.images, anytime=anytime)

@@ -79,6 +79,7 @@ def run_baseline(name: str, setting: Setting, opponent: Opponent, open_store: Op
         "description": baseline.description,
         "platforms": platforms,
         "weighted_accuracy": weighted(setting, accuracies),
+        "anytime": None if rival.fitted.anytime is None else rival.fitted.anytime.to_dict(),
     }
     return result, rival.fitted.images
 

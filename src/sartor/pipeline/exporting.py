@@ -49,8 +49,8 @@ def export_platform(
         judges = settings.deploy_test_pictures
         deployed = deploy(setting, network, choice["architecture"], test_pictures=judges, also={part: rows})
         network = deployed.network
-    export_onnx(network, model_card(setting, platform, choice), path)
-    pixels = _pixels(setting, part, rows) if deployed is None else deployed.pictures.pixels(part, rows)
+    export_onnx(network, model_card(setting, platform.name, platform.budgets, choice), path)
+    pixels = pixels_of(setting, part, rows) if deployed is None else deployed.pictures.pixels(part, rows)
     proof = verify(path, pixels, _reference_logits(setting, network, pixels), repeats=settings.latency_repeats)
     low, high = proof.latency_spread_ms
     return {
@@ -65,18 +65,18 @@ def export_platform(
     }
 
 
-def model_card(setting: Setting, platform: Platform, choice: Mapping[str, Any]) -> ModelCard:
-    """What travels in the metadata of a platform's file."""
+def model_card(setting: Setting, name: str, budgets: Mapping[str, float], choice: Mapping[str, Any]) -> ModelCard:
+    """What travels in the metadata of a file, such as a platform's."""
     train, size = setting.pictures.train, setting.deploy_space.image_size
     return ModelCard(
-        name=platform.name,
+        name=name,
         mean=setting.normalisation.mean,
         std=setting.normalisation.std,
         image_size=size,
         colour_order="RGB" if train.channels == 3 else "grey",
         class_names=train.class_names,
         resize_size=resize_side(size) if isinstance(train.images, RaggedImages) else None,
-        budgets=dict(platform.budgets),
+        budgets=dict(budgets),
         costs=dict(choice["costs"]),
         architecture=dict(choice["architecture"]),
         space=setting.space.name,
@@ -101,8 +101,8 @@ def check_shared(setting: Setting, shared: SlimmableNetwork, networks: Mapping[s
     Raises:
         VerificationError: it is more than rounding.
     """
-    pixels = _pixels(setting, *verification_pictures(setting, count))
-    (x,) = _normalised(setting, pixels, len(pixels))
+    pixels = pixels_of(setting, *verification_pictures(setting, count))
+    (x,) = normalised(setting, pixels, len(pixels))
     worst = 0.0
     with torch.no_grad():
         for name, network in networks.items():
@@ -123,18 +123,19 @@ def _reference_logits(setting: Setting, network: nn.Module, pixels: Pixels) -> N
     device = next(network.parameters()).device
     network.cpu().eval()
     with torch.no_grad():
-        logits = torch.cat([network(x) for x in _normalised(setting, pixels, 128)]).numpy()
+        logits = torch.cat([network(x) for x in normalised(setting, pixels, 128)]).numpy()
     network.to(device)
     return np.asarray(logits, dtype=np.float32)
 
 
-def _normalised(setting: Setting, pixels: Pixels, size: int) -> Iterator[Tensor]:
+def normalised(setting: Setting, pixels: Pixels, size: int) -> Iterator[Tensor]:
+    """Pictures as networks take them, in batches of ``size`` on the CPU."""
     every = np.arange(len(pixels))
     for x, _ in ordered_batches(pixels, every, every, size, setting.normalisation, "cpu"):
         yield x
 
 
-def _pixels(setting: Setting, part: str, rows: Indices) -> Pixels:
+def pixels_of(setting: Setting, part: str, rows: Indices) -> Pixels:
     """The pictures as the network's side has them (larger ones cropped), uint8 ``[n, side, side, channels]``."""
     images = getattr(setting.pictures, part).images
     pixels: Pixels = PixelStore(images).plain(rows).numpy()

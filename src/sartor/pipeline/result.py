@@ -31,6 +31,7 @@ def assemble(folder: RunFolder, setting: Setting, name: str) -> dict[str, Any]:
         "cloud": searched.get("cloud", []),
         "policy": searched.get("policy", {}),
         "slimmable": exported.get("slimmable") or trained.get("slimmable"),
+        "anytime": _anytime(trained, exported),
         "search_seconds": round(folder.seconds("search"), 3),
         "train_seconds": round(folder.seconds("train") - folder.seconds("baselines"), 3),
         "baseline_seconds": round(folder.seconds("baselines"), 3),
@@ -91,6 +92,12 @@ def _drawn(space: SearchSpace, found: dict[str, Any] | None) -> dict[str, Any] |
 
 def _drawn_baseline(space: SearchSpace, baseline: dict[str, Any]) -> dict[str, Any]:
     return {**baseline, "platforms": [_drawn(space, platform) for platform in baseline["platforms"]]}
+
+
+def _anytime(trained: dict[str, Any], exported: dict[str, Any]) -> dict[str, Any] | None:
+    """The network with exits that serves all platforms, where there is one."""
+    found = trained.get("anytime")
+    return None if found is None else {**found, "stages": exported.get("anytime")}
 
 
 def _space(setting: Setting) -> dict[str, Any]:

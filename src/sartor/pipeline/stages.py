@@ -7,16 +7,18 @@ from functools import partial
 from typing import Any
 
 from sartor.blueprint import Blueprint
-from sartor.config import Job
+from sartor.config import ExportSettings, Job
 from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.pipeline import exporting, training
-from sartor.pipeline.answers import Answer, check_anytime, fit_answers
+from sartor.pipeline.answers import Answer, check_anytime, fit_answers, whole_network
+from sartor.pipeline.anytime import AnytimeNetwork, export_anytime
 from sartor.pipeline.baselines import Opponent, check_baselines, run_baseline
 from sartor.pipeline.resolve import make_setting
 from sartor.pipeline.result import assemble
 from sartor.pipeline.search import random_cloud, search
 from sartor.pipeline.store import FolderStore
 from sartor.run import METHOD, RESULT, RunFolder
+from sartor.train.networks import ANYTIME
 
 STAGES = ("search", "train", "export", "report")
 
@@ -86,6 +88,7 @@ class Run:
             "weighted_accuracy": training.weighted(self.setting, fitted.accuracies),
             "images": fitted.images,
             "slimmable": slimmable,
+            "anytime": self._save_anytime(fitted),
             "baselines": baselines,
             "baseline_images": baseline_images,
             "warnings": warnings,
@@ -96,7 +99,7 @@ class Run:
         settings = self.job.export
         networks = {name: self._network(name) for name in self._blueprints()}
         if not settings.onnx:
-            return {"platforms": {}, "slimmable": self._shared_payload(networks, 0), "warnings": []}
+            return {"platforms": {}, "slimmable": self._shared_payload(networks, 0), "anytime": None, "warnings": []}
         with self.folder.progress.task("export", total=len(networks)) as advance:
             for platform in self.setting.platforms:
                 choice = self.folder.payload("search")["choices"][platform.name]
@@ -107,7 +110,12 @@ class Run:
                 platforms[platform.name] = {"onnx": path, **proof}
                 singles += proof["onnx_bytes"]
                 advance(1)
-        return {"platforms": platforms, "slimmable": self._shared_payload(networks, singles), "warnings": []}
+        return {
+            "platforms": platforms,
+            "slimmable": self._shared_payload(networks, singles),
+            "anytime": self._export_anytime(settings),
+            "warnings": [],
+        }
 
     def _report(self) -> dict[str, Any]:
         result = self.result()
@@ -140,6 +148,24 @@ class Run:
     def _network(self, name: str) -> Any:
         network = self._blueprints()[name].build()
         return training.load_weights(network, self.folder.file("platforms", f"{name}.safetensors"))
+
+    def _save_anytime(self, fitted: training.Fitted) -> dict[str, Any] | None:
+        if fitted.anytime is None:
+            return None
+        path = self.folder.file("anytime.safetensors")
+        training.save_network(self.setting, fitted.anytime.network, fitted.anytime.blueprint, path, ANYTIME)
+        return {"path": path.name, "bytes": path.stat().st_size, **fitted.anytime.to_dict()}
+
+    def _export_anytime(self, settings: ExportSettings) -> dict[str, Any] | None:
+        payload = self.folder.payload("train")["anytime"]
+        if payload is None:
+            return None
+        answers = self._answers()
+        blueprint = whole_network(self.setting.space, answers)
+        network = training.load_weights(blueprint.build(), self.folder.file(payload["path"]))
+        anytime = AnytimeNetwork(network, blueprint, payload["exits"], payload["batches"])
+        choice = {"architecture": next(iter(answers.values())).values, "costs": {}}
+        return export_anytime(self.setting, anytime, choice, self.folder.file("anytime"), settings)
 
     def _save_shared(self, fitted: training.Fitted) -> dict[str, Any] | None:
         if fitted.shared is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -22,18 +22,25 @@ from sartor.train.calibration import recalibrate
 from sartor.train.loop import Store
 from sartor.train.networks import train_slimmable
 
+if TYPE_CHECKING:
+    from sartor.pipeline.anytime import AnytimeNetwork
+
 # Opens the store of one training, by a name such as "" or "watch".
 OpenStore = Callable[[str], Store]
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Trained, calibrated and judged networks by platform; ``shared`` is the slimmable network, if there is one."""
+    """Trained, calibrated and judged networks by platform.
+
+    ``shared`` is the slimmable network, ``anytime`` the one with exits that serves all platforms, if there is one.
+    """
 
     networks: dict[str, nn.Module]
     accuracies: dict[str, dict[str, float | None]]
     images: int
     shared: SlimmableNetwork | None = None
+    anytime: AnytimeNetwork | None = None
 
 
 def fit(setting: Setting, blueprints: Mapping[str, Blueprint], open_store: OpenStore) -> Fitted:

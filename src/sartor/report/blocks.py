@@ -36,9 +36,8 @@ def describe_decisions(space: SearchSpace) -> list[Decision]:
 
 def describe_network(space: SearchSpace, values: Mapping[str, Any]) -> list[NetworkBlock]:
     """One entry per block in order of execution; the values need not be in the grid."""
-    blocks = space.blueprint(values).blocks
-    expansions = [_chosen_expansion(t.scope, values) for t in space.templates]
-    return [_describe(block, expansion) for block, expansion in zip(blocks, expansions, strict=True)]
+    expansions = {t.name: _chosen_expansion(t.scope, values) for t in space.templates}
+    return [_describe(block, expansions[block.name]) for block in space.blueprint(values).blocks]
 
 
 def _describe(block: Block, expansion: float | None) -> NetworkBlock:
