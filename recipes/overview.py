@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fpnas.rows import landscape_rows, table_rows
+from fpnas import rows as fpnas
 from sartor.errors import RequestError, SartorError
 from sartor.storage import write_atomically
 from searches.text import table
 from slimmable import paper
 from slimmable.markdown import figure
+from tunas import rows as tunas
 from tunas import table_oracle_report
-from tunas.rows import ablation_rows, comparison_rows
 
 RECIPES = Path(__file__).parent
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -28,6 +28,7 @@ HEADER = ("result of the paper", "paper", "ours", "setting, machine, seeds", "co
 SHOWN_SIZES = ("full", "cpu")
 
 Row = list[str]
+Describe = Callable[[dict[str, Any], str], list[Row]]
 
 
 def overview(results: Path) -> str:
@@ -39,15 +40,22 @@ def overview(results: Path) -> str:
     for name, describe in (("chinese_restaurant", _restaurant_rows), ("ground_truth", _truth_rows)):
         found = _read(results / f"{name}.json")
         rows += [] if found is None else describe(found)
-    for name, describe_tunas in (("cifar", comparison_rows), ("ablations", ablation_rows)):
-        found = _read(results / f"tunas_{name}_cpu_results.json")
-        rows += [] if found is None else describe_tunas(found, _machine(found["environment"]))
+    rows += _search_rows(results / "tunas_cifar_cpu_results.json", tunas.comparison_rows)
+    rows += _search_rows(results / "tunas_ablations_cpu_results.json", tunas.ablation_rows)
     found = _read(results / "tunas_table_oracle.json")
     rows += [] if found is None else table_oracle_report.overview_rows(found)
-    for name, describe in (("landscape", landscape_rows), ("table", table_rows)):
+    rows += _search_rows(results / "fpnas_cifar_cpu_results.json", fpnas.comparison_rows)
+    rows += _search_rows(results / "fpnas_ablations_cpu_results.json", fpnas.ablation_rows)
+    for name, describe in (("landscape", fpnas.landscape_rows), ("table", fpnas.table_rows)):
         found = _read(results / f"fpnas_{name}.json")
         rows += [] if found is None else describe(found)
     return table(HEADER, rows)
+
+
+def _search_rows(path: Path, describe: Describe) -> list[Row]:
+    """Rows of compared searches; none if they were not run."""
+    found = _read(path)
+    return [] if found is None else describe(found, _machine(found["environment"]))
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """Samples, distributions and split attention: searches that differ in one thing, their answers trained alike.
 
     python recipes/fpnas/ablations.py --seeds 0 1 --workers 2 --out runs/fpnas-ablations
-    python recipes/fpnas/ablations.py --variants joint fixed_14 fine fine_fixed_14 --out runs/fpnas-ablations
+    python recipes/fpnas/ablations.py --size cpu_fine --variants joint fixed_14 fine fine_fixed_14 --out runs/fpnas-fine
 
 Our counterparts, on pictures and at small size, of
 
@@ -29,7 +29,7 @@ from searches.command import ablate
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Searches that differ in one thing, their answers trained alike."""
-    return ablate(EXPERIMENT, main.__doc__, arguments, draw, size="cpu16")
+    return ablate(EXPERIMENT, main.__doc__, arguments, draw, size="cpu")
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ Sizes (fpnas/sizes.py holds every number, with the reasons for those that are no
          the paper's (Tables 6 to 8): a search on 100 classes of ImageNet for the target in MACs at that size of
          pictures, then the answer alone for 420 epochs on all pictures; ``--teacher`` a file of EfficientNet-B4 for
          the distilled ones. Not run: they need GPUs and ImageNet (a folder with ``train`` and ``val``).
-  cpu    CIFAR-10 at 24 pixels, about half an hour on two cores.
-  cpu16  the size of ablations.py.
+  cpu    CIFAR-10 at 16 pixels, about half an hour on two cores.
+  cpu_fine  the same with two blocks a row, for ablations.py.
   smoke  every step once on the built-in digits; its figures mean nothing.
 """
 

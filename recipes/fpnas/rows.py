@@ -7,6 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from fpnas.variants import EXPERIMENT
+from searches import rows
+from searches.rows import Row
+
 # Of the paper, for FBNetV2-F: entropy at epoch 80 in nats, and thousands of samples in all (Figure 4, Table 5).
 PAPER = {
     "joint": (54.4, 59.9),
@@ -16,6 +20,37 @@ PAPER = {
 }
 # What adaptive sampling and mixed distributions save against 14 fixed samples (sections 5.2 and 5.3).
 _SAVED = {"joint": "60 %", "mixed, epoch 80": "64 %"}
+
+
+def comparison_rows(found: Mapping[str, Any], machine: str) -> list[Row]:
+    """Searched networks against random ones."""
+    return rows.comparison_rows(
+        found,
+        EXPERIMENT,
+        machine,
+        searched=(f"searched (`{found['space']}`, %)", "-"),
+        random=("one random network of the same MACs (%)", "-"),
+        difference=("searched minus random (points, 95 % interval)", "-"),
+        best=("best of 20 random networks by validation (%)", "-"),
+        target=("cost of the most probable networks, from the target (%)", "-3 to +10"),
+    )
+
+
+def ablation_rows(found: Mapping[str, Any], machine: str) -> list[Row]:
+    """One row per question, and what adaptive sampling and mixed distributions save against 14 fixed samples."""
+    variants = found["variants"]
+    base = variants["fixed_14"]
+    saved = []
+    for name, paper in (("joint", "60 %, 1.8 times"), ("mixed_80", "64 %, 2.1 times")):
+        own = variants[name]
+        known = own["sampled"]["mean"] is not None and base["sampled"]["mean"] is not None
+        ours = "-"
+        if known:
+            share = 1 - own["sampled"]["mean"] / base["sampled"]["mean"]
+            ours = f"{share:.0%}, {base['seconds']['mean'] / own['seconds']['mean']:.2f} times"
+        title = f"FP-NAS, {name} against 14 fixed samples: samples saved, processor time saved"
+        saved.append([title, paper, ours, "same", ""])
+    return [*rows.ablation_rows(found, EXPERIMENT, machine), *saved]
 
 
 def landscape_rows(found: Mapping[str, Any]) -> list[list[str]]:

@@ -12,7 +12,9 @@ from searches.experiment import Experiment
 from searches.variants import Question, Values, Variant
 
 EPOCHS = 315  # of the paper's searches
-_JOINT: dict[str, Any] = {"distribution": "joint"}
+# Samples and moments as in the paper; what else a size changes stays.
+_PAPER: dict[str, Any] = {"entropy_scale": 0.25, "warmup": 45 / EPOCHS}
+_JOINT: dict[str, Any] = {**_PAPER, "distribution": "joint"}
 _FINE, _PLUS = "fbnetv2_f_fine", "fbnetv2_f_plus"
 
 
@@ -29,12 +31,12 @@ VARIANTS: Mapping[str, Variant] = {
     "fixed_4": Variant(settings={**_JOINT, "samples": 4}),
     "fixed_8": Variant(settings={**_JOINT, "samples": 8}),
     "fixed_14": Variant(settings={**_JOINT, "samples": 14}),
-    "factorised": Variant(settings={"distribution": "factorised"}),
-    "mixed_80": Variant(settings={"distribution": "mixed", "conversion": 80 / EPOCHS}),
-    "mixed_150": Variant(settings={"distribution": "mixed", "conversion": 150 / EPOCHS}),
+    "factorised": Variant(settings={**_PAPER, "distribution": "factorised"}),
+    "mixed_80": Variant(settings={**_PAPER, "distribution": "mixed", "conversion": 80 / EPOCHS}),
+    "mixed_150": Variant(settings={**_PAPER, "distribution": "mixed", "conversion": 150 / EPOCHS}),
     "fine": Variant(space=_FINE, settings=_JOINT),
     "fine_fixed_14": Variant(space=_FINE, settings={**_JOINT, "samples": 14}),
-    "splits": Variant(space=_PLUS, settings={"distribution": "mixed", "conversion": 80 / EPOCHS}),
+    "splits": Variant(space=_PLUS, settings={**_PAPER, "distribution": "mixed", "conversion": 80 / EPOCHS}),
     "splits_2": Variant(space=_PLUS, derived="mixed_80", change=partial(uniform_splits, splits=2)),
     "splits_4": Variant(space=_PLUS, derived="mixed_80", change=partial(uniform_splits, splits=4)),
 }
