@@ -158,10 +158,10 @@ class Setting:
             raise RequestError(f"ms_ranas: operations {list(self.operations)} must be one or more, each once")
 
     def _check_exits(self) -> None:
-        layers = self.exit_layers
-        possible = set(range(self.first_layer, self.layers + 1))
         if isinstance(self.exits, str) and self.exits not in ("all", "last"):
             raise RequestError(f"ms_ranas: unknown exits {self.exits!r}; known are all, last, or a list of layers")
+        layers = self.exit_layers
+        possible = set(range(self.first_layer, self.layers + 1))
         if list(layers) != sorted(set(layers) & possible) or not layers or layers[-1] != self.layers:
             raise RequestError(
                 f"ms_ranas: exits {list(layers)} is not possible; give layers from {self.first_layer} to "
