@@ -10,6 +10,9 @@ from searches.sizes import Size
 from searches.variants import Question, Variant
 
 
+_MAIN = Variant(share=1.0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """One method's searches. ``name``: of its results and of its search as it should be; ``title``: for people."""
@@ -36,8 +39,8 @@ class Experiment:
         return self.main in self.variants
 
     def variant(self, network: str) -> Variant:
-        """How a search differs; random networks are those of the main search's space."""
-        return self.variants.get(network, Variant())
+        """How a search differs; the main one, of whose space random networks are, need not be listed."""
+        return self.variants.get(network, _MAIN)
 
     def needs(self, piece: Piece, plan: Sequence[Piece]) -> tuple[Piece, ...]:
         """The pieces whose results a piece starts from: its search, or all random networks of the plan."""

@@ -101,6 +101,13 @@ def test_every_question_is_about_searches_that_there_are() -> None:
     assert VARIANTS["mixed_150"].settings["conversion"] == pytest.approx(150 / 315)
 
 
+def test_the_main_search_has_the_whole_length() -> None:
+    """And those that are compared a part of it."""
+    size = SIZES["cpu"]
+    assert EXPERIMENT.variant(EXPERIMENT.main).epochs(size) == size.search.epochs
+    assert VARIANTS["joint"].epochs(size) == pytest.approx(0.3 * size.search.epochs)
+
+
 def test_samples_are_counted_from_the_lines_of_the_log() -> None:
     """A line is the mean over the steps since the last; methods that draw no samples have none."""
     lines = [{"step": 10, "samples_per_step": 14.0}, {"step": 15, "samples_per_step": 2.0}]
