@@ -76,7 +76,9 @@ def one_exit_with_auxiliary() -> Blueprint:
     return dataclasses.replace(with_exits(1), auxiliary=auxiliary)
 
 
-def train(blueprint: Blueprint | None = None, store: Any = None, teacher: Any = None, **changes: Any) -> Trained:
+def train(
+    blueprint: Blueprint | None = None, store: Any = None, teacher: Any = None, seed: int = 0, **changes: Any
+) -> Trained:
     """Six steps of training, unless told otherwise."""
     settings = FinalTraining(
         **{
@@ -91,4 +93,4 @@ def train(blueprint: Blueprint | None = None, store: Any = None, teacher: Any = 
         }
     )
     chosen = with_exits() if blueprint is None else blueprint
-    return train_anytime(chosen, Brightness(), settings, CPU, store or NoStore(), teacher=teacher)
+    return train_anytime(chosen, Brightness(), settings, CPU, store or NoStore(), seed=seed, teacher=teacher)

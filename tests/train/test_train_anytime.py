@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from exit_networks import CPU, Brightness, one_exit_with_auxiliary, train, with_exits
 from torch import Tensor, nn
 
+import sartor
 from sartor.elastic.execution import DropPath
 from sartor.elastic.slimmable import SlimmableNetwork
 from sartor.errors import RequestError
@@ -154,27 +155,68 @@ def test_the_slimmable_training_knows_exits_too() -> None:
     assert {"loss_smallest", "loss/exit2"} <= set(store.records[0])
 
 
+def test_cells_of_ms_ranas() -> None:
+    """Its networks are trained so with everything switched on, and cut at an exit they compute what that exit does."""
+    space = sartor.spaces.create("ms_ranas", num_classes=5, image_size=8, scales=2, layers=3, nodes=2, channels=4)
+    row = space.sample(1, np.random.default_rng(0))[0]
+    blueprint = space.architecture(row).blueprint
+    changes = {**EVERYTHING, "epochs": 2 / 6, "exit_weights": None}
+    network = train(blueprint, **changes).network.eval()
+    x, _ = Brightness().batch(0)
+    first, second = network(x)
+    torch.testing.assert_close(network.extract(ANYTIME, blueprint.cut(0, lazy=True)).eval()(x), first)
+    torch.testing.assert_close(network.extract(ANYTIME, blueprint.cut(1, lazy=True)).eval()(x), second)
+
+
+def test_the_auxiliary_head_of_ms_ranas() -> None:
+    """A one-exit network of the space brings its auxiliary head to the training and does not keep it."""
+    options: dict[str, Any] = {"scales": 1, "layers": 3, "nodes": 2, "channels": 4, "exits": "last"}
+    space = sartor.spaces.create("ms_ranas", num_classes=5, image_size=32, auxiliary=True, **options)
+    blueprint = space.architecture(space.sample(1, np.random.default_rng(0))[0]).blueprint
+    store = NoStore()
+
+    class Larger(Brightness):
+        def batch(self, step: int) -> tuple[Tensor, Tensor]:
+            x, y = super().batch(step)
+            return F.interpolate(x, scale_factor=4), y
+
+    settings = FinalTraining(epochs=1 / 6, batch_size=8, learning_rate=0.05, dropout=0.0)
+    network = train_slimmable({"a": blueprint}, {"a": 1.0}, Larger(), settings, CPU, store).network
+    assert {"loss/exit0", "loss/auxiliary"} <= set(store.records[0])
+    assert isinstance(network(Larger().batch(0)[0]), Tensor)
+    assert not any("auxiliary" in name for name in network.state_dict())
+
+
 # ---------------------------------------------------------------- drop path over a training
 
 
-def rates_seen(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> list[float]:
-    seen: list[float] = []
+def seen_in_steps(monkeypatch: pytest.MonkeyPatch, seed: int = 0, **settings: Any) -> tuple[list[float], list[int]]:
+    """The rate of every edge in each step, and what its draws come from."""
+    rates_seen: list[float] = []
+    seeds: list[int] = []
 
     class Watched(DropPath):
         def __init__(self, rates: Any, generator: Any, edges: Any = None) -> None:
             assert rates == {} and len(set(edges.values())) == 1
-            seen.append(next(iter(edges.values())))
+            rates_seen.append(next(iter(edges.values())))
+            seeds.append(generator.initial_seed())
             super().__init__(rates, generator, edges)
 
     monkeypatch.setattr(networks, "DropPath", Watched)
-    train(epochs=2.0, drop_path=0.3, **settings)
-    return seen
+    train(epochs=2.0, drop_path=0.3, seed=seed, **settings)
+    return rates_seen, seeds
 
 
 def test_the_ramp(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rate of every edge rises linearly from 0 in the first step towards the rate asked for; or it is constant."""
-    np.testing.assert_allclose(rates_seen(monkeypatch, drop_path_ramp=True), 0.3 * np.arange(12) / 12)
-    assert rates_seen(monkeypatch) == [0.3] * 12
+    np.testing.assert_allclose(seen_in_steps(monkeypatch, drop_path_ramp=True)[0], 0.3 * np.arange(12) / 12)
+    assert seen_in_steps(monkeypatch)[0] == [0.3] * 12
+
+
+def test_every_step_and_seed_drops_other_edges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws follow from the seed and the step alone."""
+    first, again, other = (seen_in_steps(monkeypatch, seed)[1] for seed in (0, 0, 1))
+    assert first == again and len(set(first) | set(other)) == 24
 
 
 def test_a_ramp_begins_with_nothing() -> None:

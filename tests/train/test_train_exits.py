@@ -128,7 +128,9 @@ def test_one_exit_is_trained_as_ever() -> None:
 
 
 def test_weights_of_another_number_of_exits() -> None:
-    """They are refused, with both numbers."""
+    """Too few are refused, with both numbers; a network cut off after an exit has the first of its weights."""
+    cut = Exits(weights=(0.5, 2.0, 7.0), averaged=True)
+    assert_same(lambda outs: cut.loss(outs, LABELS), lambda outs: (0.5 * ce(outs[0]) + 2 * ce(outs[1])) / 2, exits=2)
     with pytest.raises(RequestError, match="exit_weights has 2 values, but the network has 3 exits; give one each"):
         Exits(weights=(1.0, 1.0)).loss(logits(), LABELS)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from exit_networks import conv, head, one_exit_with_auxiliary, with_exits
 from torch import Tensor
 
+import sartor
 from sartor.blueprint import Block, Blueprint
 from sartor.elastic.execution import Dropout, DropPath
 from sartor.elastic.slimmable import SlimmableNetwork
@@ -17,6 +19,9 @@ from sartor.stack import Stack
 from sartor.train.paths import branch_rates, edge_rates, equilibrium, reader, scale_gradient
 
 pytestmark = pytest.mark.filterwarnings("ignore:grad and param do not obey the gradient layout")
+
+
+REDUCTIONS = (2, 3)  # the layers that halve the resolution in a network of four, counted from 1
 
 
 def network(blueprint: Blueprint | None = None) -> SlimmableNetwork:
@@ -38,6 +43,23 @@ def test_edges_are_what_sums_alone_read() -> None:
     assert edge_rates(with_exits(), 0.2) == edges
     assert edge_rates(one_exit_with_auxiliary(), 0.2) == edges
     assert branch_rates(with_exits(), 0.2) == {}
+
+
+def test_edges_of_a_cell_network() -> None:
+    """In MS-RANAS every edge of every cell can be dropped but the identities; a skip that reduces is no identity."""
+    space = sartor.spaces.create("ms_ranas", num_classes=5, image_size=16, scales=2, layers=4, nodes=2, channels=4)
+    for row in space.sample(20, np.random.default_rng(0)):
+        architecture = space.architecture(row)
+        blueprint, chosen = architecture.blueprint, architecture.values
+        found, expected = edge_rates(blueprint, 0.2), 0
+        for layer in (2, 3, 4):
+            cell = "reduction" if layer in REDUCTIONS else "normal"
+            for name, operation in chosen.items():
+                kind, _, source = name.split("_")
+                reduces = kind == "reduction" and int(source) < 2
+                if kind == cell and operation != "none" and (operation != "skip_connect" or reduces):
+                    expected += 2  # one edge per scale
+        assert len(found) == expected and not any("input" in name or "generator" in name for name in found)
 
 
 def test_a_strided_skip_is_an_edge() -> None:

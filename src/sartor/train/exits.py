@@ -61,12 +61,14 @@ class Exits:
     def weights_of(self, count: int) -> tuple[float, ...]:
         """The weight of each of ``count`` outputs; a network with one exit is trained on that one's loss as it is.
 
+        Weights belong to exits: of a network that is cut off after an exit, the first ones count.
+
         Raises:
-            RequestError: the weights are those of another number of exits.
+            RequestError: there are fewer weights than exits.
         """
         own = count - (self.auxiliary is not None)
-        weights = (1.0,) * own if self.weights is None or own == 1 else self.weights
-        if len(weights) != own:
+        weights = (1.0,) * own if self.weights is None or own == 1 else self.weights[:own]
+        if len(weights) < own:
             raise RequestError(_unfitting("exit_weights", len(weights), own))
         if self.averaged:
             weights = tuple(weight / own for weight in weights)
