@@ -1,4 +1,4 @@
-"""What a job may say about exits, clipping, drop path and cutout, and what is refused with which words."""
+"""What a job may say about exits, clipping and drop path, and what is refused with which words."""
 
 from __future__ import annotations
 
@@ -22,12 +22,10 @@ SEARCH = {
     "gradient_clip": 5,
     "exit_weights": [1, 0.5, 2],
     "exits_averaged": True,
-    "cutout": 16,
 }
 TRAIN = {
     **SEARCH,
     "mode": "anytime",
-    "cutout": 0,
     "drop_path": 0.2,
     "drop_path_ramp": True,
     "exit_distillation": 0.3,
@@ -40,8 +38,8 @@ TRAIN = {
 def test_everything_that_can_be_said() -> None:
     """Every setting is read, search and training apart, and the resolved configuration is the same job."""
     made = job(search=SEARCH, train=TRAIN)
-    assert (made.search.gradient_clip, made.search.exit_weights, made.search.cutout) == (5.0, (1.0, 0.5, 2.0), 16)
-    assert (made.train.mode, made.train.cutout, made.train.exit_temperature) == ("anytime", 0, 2.0)
+    assert (made.search.gradient_clip, made.search.exit_weights) == (5.0, (1.0, 0.5, 2.0))
+    assert (made.train.mode, made.train.exit_temperature) == ("anytime", 2.0)
     for section, given in (("search", SEARCH), ("train", TRAIN)):
         resolved = made.resolved()[section]
         assert {name: resolved[name] for name in given} == given
@@ -50,9 +48,9 @@ def test_everything_that_can_be_said() -> None:
 
 
 def test_nothing_changes_by_default() -> None:
-    """Left out, there is no clipping, no cutout but the data's, no ramp, and the schedules end at zero."""
+    """Left out, there is no clipping, no ramp, and the schedules end at zero."""
     for settings in (job().search, job().train):
-        assert (settings.gradient_clip, settings.exit_weights, settings.cutout) == (None, None, None)
+        assert (settings.gradient_clip, settings.exit_weights) == (None, None)
         assert (settings.final_rate, settings.exits_averaged) == (0.0, False)
     train = job().train
     assert (train.drop_path_ramp, train.exit_distillation, train.gradient_equilibrium) == (False, 0.0, False)
@@ -73,8 +71,6 @@ def test_nothing_changes_by_default() -> None:
         ("search", {"exit_weights": [1, -1]}, "search.exit_weights is [1.0, -1.0], allowed is null, or one weight"),
         ("train", {"exit_weights": [0, 0]}, "train.exit_weights is [0.0, 0.0], allowed is null, or one weight"),
         ("train", {"exit_weights": 1}, "train.exit_weights is 1, allowed is a list"),
-        ("search", {"cutout": -1}, "search.cutout is -1, allowed is at least 0"),
-        ("search", {"cutout": 1.5}, "search.cutout is 1.5, allowed is a whole number"),
         ("train", {"drop_path_ramp": True}, "train.drop_path_ramp is true, allowed is true only with a drop_path"),
         ("train", {"exit_distillation": 1.5}, "train.exit_distillation is 1.5, allowed is at least 0 and at most 1"),
         ("train", {"exit_temperature": 0}, "train.exit_temperature is 0.0, allowed is more than 0"),

@@ -75,11 +75,3 @@ def test_crops_and_flips_stay_the_same() -> None:
     first, step, seed = (holes(other) for other in others)
     assert not torch.equal(first, step) and not torch.equal(first, seed)
     assert len({tuple(picture.flatten().tolist()) for picture in first}) > 20
-
-
-def test_another_cutout() -> None:
-    """A search and a training may cut out different squares from pictures treated alike otherwise."""
-    base = Augmentation(pad=2, flip=True, cutout=8)
-    assert base.with_cutout(None) is base
-    assert base.with_cutout(0) == Augmentation(pad=2, flip=True)
-    assert base.with_cutout(16) == Augmentation(pad=2, flip=True, cutout=16)

@@ -42,7 +42,6 @@ def _schedule(settings: OptimiserSettings) -> dict[str, _Condition]:
         "decay": (0 < settings.decay <= 1, "more than 0 and at most 1"),
         "warmup_share": (0 <= settings.warmup_share < 1, _SHARE),
         "final_rate": _final_rate(settings),
-        "cutout": (settings.cutout is None or settings.cutout >= 0, "at least 0"),
     }
     micro = settings.micro_batch
     if micro is not None and settings.batch_size >= 1:

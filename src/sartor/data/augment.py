@@ -5,7 +5,6 @@ Shapes: B pictures, S side, C channels. Pixels are uint8 ``[B, S, S, C]`` until 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -97,10 +96,6 @@ class Augmentation:
         if isinstance(pictures.images, RaggedImages):
             return cls(resized_crop=(0.08, 1.0), flip=pictures.flippable)
         return cls(pad=pictures.image_size // 8, flip=pictures.flippable)
-
-    def with_cutout(self, length: int | None) -> Augmentation:
-        """The same with another side of the square that is cut out; None: just the same."""
-        return self if length is None else dataclasses.replace(self, cutout=length)
 
 
 @dataclass(frozen=True, eq=False)

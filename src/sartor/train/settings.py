@@ -40,8 +40,7 @@ class OptimiserSettings:
     together, before weight decay: longer ones are shortened to it.
 
     ``exit_weights``: what the loss of each exit counts in the sum that trains a network with exits (None: 1 each);
-    ``exits_averaged`` divides that sum by their number, for rates and clipping tuned with one exit. ``cutout``: side of
-    the square that is cut out of this training's pictures (None: as the data's augmentation says; 0: none).
+    ``exits_averaged`` divides that sum by their number, for rates and clipping tuned with one exit.
 
     There is no momentum of batch-norm statistics: they are measured anew before anything is evaluated or exported.
     """
@@ -70,7 +69,6 @@ class OptimiserSettings:
     gradient_clip: float | None = None
     exit_weights: tuple[float, ...] | None = None
     exits_averaged: bool = False
-    cutout: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
