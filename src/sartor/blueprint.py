@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sartor.layers import Gate, Layer, Node, Parallel, Residual, SplitAttention, walk_layers
 from sartor.memory import BYTES_PER_ELEMENT, peak_elements
 from sartor.stack import Stack
+from sartor.wiring import ancestors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -106,11 +108,14 @@ class Blueprint:
             raise ValueError(f"{self.name} has exits 0 to {self.exits - 1}, not {exit}")
         running = [block for block in self.blocks if block.stage <= exit]
         if lazy:
-            needed = {running[-1].name}
-            for block in reversed(running):
-                needed.update(block.inputs if block.name in needed else ())
-            running = [dataclasses.replace(b, stage=0, is_exit=False) for b in running if b.name in needed]
+            read = _read_by({running[-1].name}, running)
+            running = [dataclasses.replace(block, stage=0, is_exit=False) for block in read]
         return dataclasses.replace(self, blocks=tuple(running), auxiliary=None)
+
+    def live(self) -> Blueprint:
+        """Only what some exit reads: networks of several scales count cells that nobody needs."""
+        exits = {block.name for block in self.blocks if block.is_exit} or {self.blocks[-1].name}
+        return dataclasses.replace(self, blocks=tuple(_read_by(exits, self.blocks)))
 
     @property
     def num_classes(self) -> int:
@@ -138,6 +143,11 @@ class Blueprint:
         """The inverse of :meth:`to_dict`; files from before ``norm_eps`` could be chosen have torch's own."""
         blocks = tuple(_block_from_dict(block) for block in data["blocks"])
         return cls(blocks, data["in_channels"], data["image_size"], data["name"], float(data.get("norm_eps", NORM_EPS)))
+
+
+def _read_by(outputs: set[str], blocks: Sequence[Block]) -> list[Block]:
+    needed = ancestors({block.name: block.inputs for block in blocks}, outputs)
+    return [block for block in blocks if block.name in needed]
 
 
 def _node_to_dict(node: Node) -> dict[str, Any]:

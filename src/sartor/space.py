@@ -19,6 +19,7 @@ from sartor.decisions import Decision, Rule, Template, tabulate_rule
 from sartor.errors import RequestError
 from sartor.memory import PICTURES
 from sartor.stack import Stack
+from sartor.wiring import ancestors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -262,6 +263,13 @@ class SearchSpace:
     def has_absent_parts(self) -> bool:
         """Whether some choices leave parts of the network away, so that what waits for what depends on many of them."""
         return any(stack is None for t in self.templates for stack in self._cells(t, "final"))
+
+    def read_by_exits(self, first: int, last: int) -> tuple[int, ...]:
+        """Positions of the templates that some exit from ``first`` to ``last`` reads, whatever is chosen."""
+        names = [t.name for t in self.templates]
+        exits = [t.name for t in self.templates if t.is_exit] or names[-1:]
+        needed = ancestors({n: self.inputs(i) for i, n in enumerate(names)}, exits[first : last + 1])
+        return tuple(i for i, n in enumerate(names) if n in needed)
 
     def blueprint(self, values: Mapping[str, Any], name: str | None = None, form: Form = "final") -> Blueprint:
         """The concrete layers for option values, which need not be in the grid."""

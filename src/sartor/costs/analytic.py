@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -58,20 +58,11 @@ def analytic_cost(
     return FactorCost(space.sizes, [_sum_factor(space, p, name) for p in positions], 0, "sum", name)
 
 
-def _needed(space: SearchSpace, exit: int, lazy: bool) -> Iterator[int]:
+def _needed(space: SearchSpace, exit: int, lazy: bool) -> Sequence[int]:
     """Positions of the templates that run up to ``exit``."""
-    by_name = {t.name: i for i, t in enumerate(space.templates)}
-    running = [i for i, t in enumerate(space.templates) if t.stage <= exit]
     if lazy:
-        outputs = [i for i in running if space.templates[i].is_exit] or [len(space.templates) - 1]
-        todo, seen = [outputs[-1]], set()
-        while todo:
-            position = todo.pop()
-            if position not in seen:
-                seen.add(position)
-                todo += [by_name[n] for n in space.inputs(position) if n != PICTURES]
-        running = sorted(seen)
-    yield from running
+        return space.read_by_exits(exit, exit)
+    return tuple(i for i, t in enumerate(space.templates) if t.stage <= exit)
 
 
 def _sum_factor(space: SearchSpace, position: int, name: str) -> Factor:

@@ -50,6 +50,7 @@ class Supernet(nn.Module):
         self._collecting: _Collector | None = None
         self.recompute_branches = True
         self._blocks: dict[tuple[int, ...], Block | None] = {}
+        self._read_by: dict[int, tuple[int, ...]] = {}
         self._plans: dict[tuple[Any, ...], tuple[Block, Plan] | None] = {}
 
     def forward(self, x: Tensor, selection: Selection, last_exit: int | None = None) -> Any:
@@ -61,11 +62,7 @@ class Supernet(nn.Module):
         """The result of each exit up to ``last_exit``, computing nothing beyond the last one taken."""
         entries = self._entries(selection)
         statistics = self._statistics_for(entries)
-        parts = (
-            self._part(position, entries)
-            for position, template in enumerate(self.space.templates)
-            if last_exit is None or template.stage <= last_exit
-        )
+        parts = (self._part(position, entries) for position in self._running(last_exit))
         running = [part for part in parts if part is not None]
         plans = {block.name: (plan, weights) for block, plan, weights in running}
 
@@ -106,13 +103,13 @@ class Supernet(nn.Module):
             self.train(training)
 
     def extract(self, architecture: Selection) -> nn.Module:
-        """The plain network of one architecture with its own copy of weights and statistics.
+        """The plain network of one architecture, as it is searched, with its own copy of weights and statistics.
 
         Statistics are copied where :meth:`calibrate` stored them.
         """
         row = self._row(self._entries(architecture))
         chosen = self.space.architecture(row)
-        blueprint = self.space.blueprint(chosen.values, form="search")
+        blueprint = self.space.blueprint(chosen.values, form="search").live()
         network = build(blueprint)
         copy_weights(blueprint.blocks, self.bank, network)
         if row in self.statistics:
@@ -159,6 +156,13 @@ class Supernet(nn.Module):
                 "before it is evaluated, or supernet.train() to use the statistics of the batch"
             )
         return self.statistics[row]
+
+    def _running(self, last_exit: int | None) -> tuple[int, ...]:
+        """The templates that some exit up to ``last_exit`` reads: cells that nobody needs are not run."""
+        last = self.space.exits - 1 if last_exit is None else last_exit
+        if last not in self._read_by:
+            self._read_by[last] = self.space.read_by_exits(0, last)
+        return self._read_by[last]
 
     def _block(self, position: int, indices: tuple[int, ...]) -> Block | None:
         """The block of one template for option indices in the order of its scope, if it exists; made once for each."""

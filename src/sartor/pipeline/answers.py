@@ -68,6 +68,8 @@ def exits_of(answers: Mapping[str, Answer]) -> dict[str, int]:
 def whole_network(space: SearchSpace, answers: Mapping[str, Answer]) -> Blueprint:
     """The one network with exits that holds all answers, up to the last exit that serves anybody.
 
+    With all its cells, as costs count them.
+
     Raises:
         RequestError: the answers are several architectures.
     """
@@ -81,10 +83,14 @@ def whole_network(space: SearchSpace, answers: Mapping[str, Answer]) -> Blueprin
 
 
 def fit_anytime(setting: Setting, whole: Blueprint, exits: Mapping[str, int], open_store: OpenStore) -> Fitted:
-    """Trains ``whole`` on all its exits at once; platform ``p`` gets the plain network up to ``exits[p]``."""
+    """Trains ``whole`` on all its exits at once; platform ``p`` gets the plain network up to ``exits[p]``.
+
+    Cells that no exit reads are counted (see :func:`judge_exits`) but neither trained nor kept.
+    """
+    live = whole.live()
     stream = setting.stream(setting.train, setting.index_sets.weights, "final training")
     trained = train_anytime(
-        whole,
+        live,
         stream,
         setting.train,
         setting.runtime,
@@ -95,7 +101,7 @@ def fit_anytime(setting: Setting, whole: Blueprint, exits: Mapping[str, int], op
     calibrate(setting, trained.network)
     networks, accuracies = {}, {}
     for name, exit in exits.items():
-        networks[name] = trained.network.extract(ANYTIME, whole.cut(exit, lazy=True)).eval()
+        networks[name] = trained.network.extract(ANYTIME, live.cut(exit, lazy=True)).eval()
         accuracies[name] = judge(setting, networks[name])
-    anytime = judge_exits(setting, trained.network.extract(ANYTIME), whole)
+    anytime = judge_exits(setting, trained.network.extract(ANYTIME), live, whole)
     return Fitted(networks, accuracies, trained.images, anytime=anytime)

@@ -12,6 +12,7 @@ from torch import nn
 
 from sartor.anytime.budgeted import BudgetedBatch, budgeted_curve
 from sartor.anytime.evaluation import ExitEvaluation, evaluate_exits, exit_logits, exit_table
+from sartor.anytime.stages import exit_costs
 from sartor.blueprint import Blueprint
 from sartor.config import ExportSettings
 from sartor.export.staged import export_stages
@@ -41,8 +42,11 @@ class AnytimeNetwork:
         return {"exits": self.exits, "batches": self.batches}
 
 
-def judge_exits(setting: Setting, network: nn.Module, blueprint: Blueprint) -> AnytimeNetwork:
-    """Accuracy of every exit on both sets, and batches on a budget."""
+def judge_exits(setting: Setting, network: nn.Module, blueprint: Blueprint, counted: Blueprint) -> AnytimeNetwork:
+    """Accuracy of every exit on both sets, and batches on a budget.
+
+    ``macs`` and ``params`` of an exit are those of all cells up to it, ``counted``; ``blueprint`` is what runs.
+    """
     network.eval()
     validation = test = None
     if len(setting.index_sets.selection):
@@ -51,8 +55,9 @@ def judge_exits(setting: Setting, network: nn.Module, blueprint: Blueprint) -> A
         test = evaluate_exits(network, setting.test_batches())
     known = test or validation
     rows = exit_table(blueprint, known) if known is not None else []
-    for row in rows:
+    for row, cost in zip(rows, exit_costs(counted), strict=False):
         del row["accuracy"], row["ensemble_accuracy"]
+        row |= {"macs": cost.macs, "params": cost.params}
         for name, found in (("val", validation), ("test", test)):
             exit = row["exit"]
             row[f"{name}_accuracy"] = None if found is None else found.single.accuracies[exit]

@@ -161,7 +161,7 @@ class Run:
         if payload is None:
             return None
         answers = self._answers()
-        blueprint = whole_network(self.setting.space, answers)
+        blueprint = whole_network(self.setting.space, answers).live()
         network = training.load_weights(blueprint.build(), self.folder.file(payload["path"]))
         anytime = AnytimeNetwork(network, blueprint, payload["exits"], payload["batches"])
         choice = {"architecture": next(iter(answers.values())).values, "costs": {}}

@@ -251,7 +251,7 @@ def corner(own: Tensor) -> tuple[slice, ...]:
 
 def matched(supernet: Supernet, architecture: Architecture, plain: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
     """Pairs (parameter of the supernet, parameter of the extracted network)."""
-    slots = [(b.name, layer.name) for b in architecture.blueprint.blocks for layer in b.layers if layer.params]
+    slots = [(b.name, layer.name) for b in _searched(architecture).blocks for layer in b.layers if layer.params]
     for block, layer in slots:
         source = supernet.bank.layer(block, layer)
         for name, own in find_layer(plain, block, layer).named_parameters():
@@ -282,7 +282,7 @@ def assert_same_function(supernet: Supernet, architecture: Architecture, plain: 
 
 def _searched(architecture: Architecture) -> Blueprint:
     """What a supernet runs for an architecture, and an extracted network is."""
-    return architecture.space.blueprint(architecture.values, form="search")
+    return architecture.space.blueprint(architecture.values, form="search").live()
 
 
 def _gradient(parameter: Tensor) -> Tensor:
