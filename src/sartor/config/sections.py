@@ -18,7 +18,7 @@ Count = Annotated[int, Field(ge=0)]
 ImageSize = Annotated[int, Field(ge=8, le=1024)]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "bfloat16"]
-Baseline = Literal["uniform", "random", "random_trained", "standalone"]
+Baseline = Literal["uniform", "random", "random_trained", "standalone", "random_architecture", "msdnet"]
 Weighting = Literal["S", "RS", "U", "M", "L", "RL"]
 
 

@@ -134,6 +134,14 @@ class Method(ABC):
         """Platform -> the row that the method holds most probable; empty for methods without a policy."""
         return {}
 
+    def finalists(self) -> list[NDArray[np.int64]]:
+        """The rows among which the search is to choose by the area under the any-time curve; empty for most methods."""
+        return []
+
+    def settle(self, row: NDArray[np.int64]) -> None:
+        """Takes a finalist for the answer."""
+        raise NotImplementedError(f"{type(self).__name__} has no finalists")
+
     def trace(self) -> dict[str, Any]:
         """What the method believed over time, as plain data for the report; empty for methods without beliefs."""
         return {}

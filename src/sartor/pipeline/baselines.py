@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sartor.blueprint import Blueprint
-from sartor.costs.analytic import ANALYTIC_COSTS
-from sartor.costs.devices import LATENCY
 from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.methods.budgets import budgets_of
 from sartor.methods.sampling import sample_in_window, sample_within
 from sartor.pipeline.answers import Answer, fit_answers
+from sartor.pipeline.anytime_baselines import msdnet, random_architecture
+from sartor.pipeline.rivals import Opponent, Rival, costs_of, rival_of
 from sartor.pipeline.search import search
 from sartor.pipeline.setting import Setting
 from sartor.pipeline.training import Fitted, OpenStore, fit_alone, weighted
@@ -31,23 +31,6 @@ _SHORT = 4
 
 
 @dataclass(frozen=True)
-class Opponent:
-    """What the job's method found for each platform, and the cost of its search."""
-
-    answers: Mapping[str, Answer]
-    search_cost: int
-
-
-@dataclass(frozen=True)
-class Rival:
-    """The networks of a baseline, fitted, with their costs; and per platform what else is known (a width)."""
-
-    fitted: Fitted
-    costs: Mapping[str, dict[str, float]]
-    details: Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
 class Baseline:
     """A sentence, and how to get the networks: ``fit(setting, what the method found, open_store)``."""
 
@@ -57,6 +40,15 @@ class Baseline:
 
 def check_baselines(names: Sequence[str], setting: Setting) -> None:
     """Refuses a baseline that cannot be, before anything is trained."""
+    anytime = setting.train.mode == "anytime"
+    for name in names:
+        if anytime and name in _ONE_NETWORK_EACH:
+            raise RequestError(
+                f"baseline {name}: it finds a network for each platform, and train.mode anytime trains one for all; "
+                "take random_architecture, msdnet or standalone"
+            )
+        if not anytime and name == "msdnet":
+            raise RequestError("baseline msdnet: it is a network with exits; it needs train.mode anytime")
     if "uniform" in names and setting.space.uniform is None:
         raise RequestError(
             f"baseline uniform: space {setting.space.name!r} has no uniform widths; remove it from the baselines"
@@ -82,27 +74,6 @@ def run_baseline(name: str, setting: Setting, opponent: Opponent, open_store: Op
         "anytime": None if rival.fitted.anytime is None else rival.fitted.anytime.to_dict(),
     }
     return result, rival.fitted.images
-
-
-def rival_of(
-    setting: Setting, fitted: Fitted, found: Mapping[str, Answer], details: Mapping[str, Mapping[str, Any]]
-) -> Rival:
-    """Fitted networks of the job's space as a baseline."""
-    costs = {p.name: costs_of(setting.deploy_space, found[p.name], p) for p in setting.platforms}
-    return Rival(fitted, costs, details)
-
-
-def costs_of(space: SearchSpace, answer: Answer, platform: Platform) -> dict[str, float]:
-    """The analytic costs of a network, and its latency where the platform has a budget for it.
-
-    A device may know no latency of widths that are not in the space's grid; then there is none.
-    """
-    values, blueprint = answer.values, answer.shipped(space, platform.name)
-    costs: dict[str, float] = {kind: getattr(blueprint, kind) for kind in ANALYTIC_COSTS}
-    if LATENCY in platform.budgets and all(values[d.name] in d.options for d in space.decisions):
-        row = space.encode({d.name: values[d.name] for d in space.decisions})
-        costs |= {b.name: b.cost_of(row) for b in budgets_of(space, platform) if b.name == LATENCY}
-    return costs
 
 
 def uniform_width(space: SearchSpace, platform: Platform) -> float:
@@ -204,6 +175,9 @@ def _as_details(found: Mapping[str, Answer]) -> dict[str, dict[str, Any]]:
     return {name: {"architecture": answer.values} for name, answer in found.items()}
 
 
+# They have no meaning where one network serves all platforms.
+_ONE_NETWORK_EACH = ("uniform", "random", "random_trained")
+
 # Adding a baseline is one function and one line.
 BASELINES = {
     "uniform": Baseline("the widest uniform network within each budget, trained the same way", _uniform),
@@ -213,4 +187,8 @@ BASELINES = {
         _random_trained,
     ),
     "standalone": Baseline("the method's own architectures, each trained alone", _standalone),
+    "random_architecture": Baseline(
+        "one random architecture for all platforms, within everything asked, trained the same way", random_architecture
+    ),
+    "msdnet": Baseline("MSDNet of the same MACs with as many exits, trained the same way", msdnet),
 }

@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from sartor.anytime.curves import area_under_curve
+from sartor.anytime.evaluation import evaluate_exits
+from sartor.anytime.stages import exit_costs
 from sartor.costs.devices import LATENCY
 from sartor.elastic.supernet import Supernet
 from sartor.evaluate import evaluate
@@ -65,6 +68,7 @@ def search(setting: Setting, store: Store, baseline: str | None = None, cost: in
         {"evaluator": evaluator, "method": method},
         store,
     )
+    settle(setting, method, evaluator.supernet)
     choices = {p.name: method.choose(p) for p in setting.platforms}
     return Searched(choices, method, evaluator.supernet, evaluator.images, evaluator.cost)
 
@@ -106,6 +110,33 @@ def accuracy_of_modes(setting: Setting, supernet: Supernet, modes: Mapping[str, 
     supernet.train()
     mean = {"mode_accuracy": float(np.mean(list(found.values())))}
     return mean if len(found) == 1 else mean | {f"mode_accuracy/{name}": value for name, value in found.items()}
+
+
+def settle(setting: Setting, method: Method, supernet: Supernet) -> None:
+    """Of a method's finalists, takes the one with the largest area under the any-time curve, if it has several.
+
+    Under the shared weights, batch norms recalibrated, on the selection pictures; costs are those of the network that was
+    searched, and the areas end at the dearest finalist's last exit.
+    """
+    finalists = method.finalists()
+    if len(finalists) < 2:
+        return
+    tables = [_exits_of(setting, supernet, row) for row in finalists]
+    high = max(costs[-1] for costs, _ in tables)
+    chance = 100.0 / setting.space.num_classes
+    areas = [area_under_curve(costs, accuracies, 0.0, high, chance=chance) for costs, accuracies in tables]
+    method.settle(finalists[int(np.argmax(areas))])
+
+
+def _exits_of(setting: Setting, supernet: Supernet, row: NDArray[np.int64]) -> tuple[list[float], list[float]]:
+    """MACs and accuracies of every exit of one architecture under the shared weights."""
+    supernet.calibrate(row, setting.calibration_batches())
+    supernet.eval()
+    judged = evaluate_exits(partial(supernet, selection=row), setting.selection_batches())
+    supernet.statistics.clear()
+    supernet.train()
+    counted = exit_costs(setting.supernet_space.architecture(row).blueprint)
+    return [float(cost.anytime_macs) for cost in counted], list(judged.single.accuracies)
 
 
 @torch.no_grad()

@@ -12,9 +12,10 @@ from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.pipeline import exporting, training
 from sartor.pipeline.answers import Answer, check_anytime, fit_answers, whole_network
 from sartor.pipeline.anytime import AnytimeNetwork, export_anytime
-from sartor.pipeline.baselines import Opponent, check_baselines, run_baseline
+from sartor.pipeline.baselines import check_baselines, run_baseline
 from sartor.pipeline.resolve import make_setting
 from sartor.pipeline.result import assemble
+from sartor.pipeline.rivals import Opponent
 from sartor.pipeline.search import random_cloud, search
 from sartor.pipeline.store import FolderStore
 from sartor.run import METHOD, RESULT, RunFolder
