@@ -30,6 +30,7 @@ NAMES = (
     "allocator",
     "op_warmup",
     "search_step",
+    "anytime_exits",
 )
 
 
