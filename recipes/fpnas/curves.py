@@ -20,10 +20,15 @@ _DISTRIBUTIONS = ("joint", "factorised", "mixed_80", "mixed_150")
 
 
 def draw(found: Mapping[str, Any], path: Path) -> None:
-    """Writes the picture: a row for how many samples are drawn, one for the distributions; means over seeds."""
+    """Writes the picture: a row for how many samples are drawn, one for the distributions; means over seeds.
+
+    Nothing while there is no search that it shows.
+    """
     rows = []
     for names in (_SAMPLING, _DISTRIBUTIONS):
         done = [name for name in names if found["variants"][name]["searches"]]
+        if not done:
+            return
         panels = [_panel(found, done, metric) for metric in _METRICS]
         rows.append({"hconcat": panels, "resolve": {"scale": {"color": "shared"}}})
     write_picture({"vconcat": rows, "resolve": {"scale": {"color": "independent"}}}, path)

@@ -9,7 +9,6 @@ from searches.pieces import BEST_RANDOM, RANDOM, Piece
 from searches.sizes import Size
 from searches.variants import Question, Variant
 
-
 _MAIN = Variant(share=1.0)
 
 
