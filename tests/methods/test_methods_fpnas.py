@@ -133,6 +133,15 @@ def test_samples_follow_the_entropy(scale: float, expected: int) -> None:
     assert method(entropy_scale=scale, samples=5).passes_per_step == 5
 
 
+def test_a_table_is_asked_for_two_at_least() -> None:
+    """One sample with centred weights teaches nothing: on a table K is at least 2, with shared weights 1."""
+    found = method(entropy_scale=0.01)
+    assert found.passes_per_step == 1 and found.step(Scores())["samples_per_step"] == 1
+    evaluator = TableEvaluator(ROWS, 50 - LOSSES, 40, np.random.default_rng(0))
+    assert found.step(evaluator)["samples_per_step"] == 2
+    assert np.abs(found.policies[0].logits).max() > 0
+
+
 def test_fewer_samples_as_the_policy_decides() -> None:
     """Samples per step fall with the entropy, down to one."""
     found, counts = method(entropy_scale=2.0, rate=0.3, rate_rule="paper", temperature=0.1), []
@@ -248,6 +257,8 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
     """A sentence names the setting, what arrived and what is allowed."""
     with pytest.raises(RequestError, match=f"method.{next(iter(wrong))}: .*allowed is"):
         FPNASSettings(**wrong)
+    with pytest.raises(RequestError, match=r"method\.conversion: 2, .*; method\.rate: 0, allowed is more than 0$"):
+        FPNASSettings(conversion=2, rate=0)
 
 
 def test_the_recipes_are_the_papers() -> None:

@@ -7,12 +7,17 @@ from typing import Literal, get_type_hints
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from fpnas_spaces import NAMES, SIZES, settled, space_at, space_of
+from torch import nn
 
 from sartor import spaces
+from sartor.blueprint import Block, Blueprint
 from sartor.config.read import options_type
 from sartor.errors import RequestError
 from sartor.layers import Gate, Residual, SplitAttention
+from sartor.memory import PICTURES
 from sartor.testing.supernet_contract import assert_same_function, pictures
 
 # ---------------------------------------------------------------------- blocks
@@ -43,6 +48,28 @@ def test_one_split_is_squeeze_excite() -> None:
         values = plain.architecture(row).values
         same = {name.replace("_se", "_splits"): value for name, value in values.items()}
         assert plus.blueprint(same).blocks == plain.blueprint(values).blocks
+
+
+def test_what_one_split_computes() -> None:
+    """Squeeze-excite by hand: pool, reduce with the block's activation, expand, hard sigmoid, multiply, then project.
+
+    The plus space computes it with one split, and the F space with squeeze-excite, on the same weights.
+    """
+    space = space_of("fbnetv2_f_plus")
+    (block,) = [b for b in space.blueprint(settled(space, splits=1)).blocks if b.name == "row9_block1"]
+    network = Blueprint((Block("block", (PICTURES,), block.stack),), block.stack.in_channels, block.stack.in_side)
+    built = network.build(seed=2).double().train()
+    x = torch.randn(3, block.stack.in_channels, 6, 6, dtype=torch.float64)
+    layers = {path.rsplit(".", 1)[-1]: m for path, m in built.named_modules()}
+    modules = {name.split("_k")[0]: m for name, m in layers.items() if isinstance(m, nn.Conv2d)}
+    norms = {name.split("_k")[0]: m for name, m in layers.items() if isinstance(m, nn.BatchNorm2d)}
+    inner = F.hardswish(norms["expand"](modules["expand"](x)))
+    moved = F.hardswish(norms["depthwise"](modules["depthwise"](inner)))
+    reduce, expand = modules["se_reduce"], modules["se_expand"]
+    hidden = F.hardswish(moved.mean((2, 3)) @ reduce.weight.flatten(1).T + reduce.bias)
+    gate = (hidden @ expand.weight.flatten(1).T + expand.bias + 3).clamp(0, 6) / 6
+    expected = norms["project"](modules["project"](moved * gate[:, :, None, None]))
+    torch.testing.assert_close(built(x), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(("splits", "squeezed"), [(1, 208), (2, 416), (4, 832)])

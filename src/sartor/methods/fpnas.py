@@ -76,9 +76,9 @@ class FPNASSettings:
             "temperature": (self.temperature > 0, "more than 0"),
             "rate": (self.rate > 0, "more than 0"),
         }
-        for name, (holds, what) in allowed.items():
-            if not holds:
-                raise RequestError(f"method.{name}: {getattr(self, name)}, allowed is {what}")
+        wrong = [name for name, (holds, _) in allowed.items() if not holds]
+        if wrong:
+            raise RequestError("; ".join(f"method.{n}: {getattr(self, n)}, allowed is {allowed[n][1]}" for n in wrong))
 
 
 class FPNAS(PolicyMethod):
