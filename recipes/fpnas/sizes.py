@@ -72,7 +72,7 @@ def _small(name: str, depth: int, target_macs: float, low: float, high: float, *
 
     Deviations from the paper, all for their sake: CIFAR-10 at 16 pixels, which the layout `small` halves twice; a
     quarter of the widths and at most ``depth`` blocks a row, with the literal choices; the two activations share their
-    weights. 40,000 pictures teach, 5,000 steer, 5,000 choose among random networks. A search of a thousand steps has
+    weights. 40,000 pictures teach, 5,000 steer, 5,000 choose among random networks. A search of two thousand steps has
     another balance than one of ten thousand: steps of 32 pictures that move the weights by Adam, as those of a bank
     are drawn too rarely for plain gradients; 128 pictures that steer; a warm-up of 0.3; half of the paper's samples; a
     temperature with which losses of random networks, which spread by less than 0.1 nats in so young a supernet, weigh
@@ -96,7 +96,7 @@ def _small(name: str, depth: int, target_macs: float, low: float, high: float, *
         },
         targets=dict.fromkeys(_F_SPACES, Target(value=target_macs, low=low, high=high)),
         search=SearchTraining(
-            epochs=0.8, batch_size=32, policy_batch_size=128, optimiser="adam", learning_rate=0.005, schedule="cosine"
+            epochs=1.5, batch_size=32, policy_batch_size=128, optimiser="adam", learning_rate=0.005, schedule="cosine"
         ),
         short=FinalTraining(
             epochs=1.5,
@@ -108,7 +108,7 @@ def _small(name: str, depth: int, target_macs: float, low: float, high: float, *
             dropout=0.0,
         ),
         long=None,
-        **{"randoms": 20, "seeds": (0, 1, 2), "ablation_share": 0.3, **changes},
+        **{"randoms": 20, "seeds": (0, 1, 2), "ablation_share": 0.2, **changes},
     )
 
 

@@ -106,7 +106,7 @@ def test_the_main_search_has_the_whole_length() -> None:
     """And those that are compared a part of it."""
     size = SIZES["cpu"]
     assert EXPERIMENT.variant(EXPERIMENT.main).epochs(size) == size.search.epochs
-    assert VARIANTS["joint"].epochs(size) == pytest.approx(0.3 * size.search.epochs)
+    assert VARIANTS["joint"].epochs(size) == pytest.approx(0.2 * size.search.epochs)
 
 
 def test_samples_are_counted_from_the_lines_of_the_log() -> None:
