@@ -74,6 +74,7 @@ class SupernetEvaluator:
         self.total_updates = None if updates_per_step is None else steps * updates_per_step
         self.cost = self.updates = self.scorings = self.images = 0
         self.learning_rate = learning_rate(settings, 0.0, weight_stream.batch_size)
+        self.clipping: dict[str, float] = {}  # of the last update, for the log
         self.history = History()
 
     @property
@@ -104,7 +105,7 @@ class SupernetEvaluator:
         else:
             losses = self.runner(x, y, passes)
         self.learning_rate = self._next_rate()
-        self.optimiser.step(self.learning_rate)
+        self.clipping = self.optimiser.step(self.learning_rate)
         self.updates += 1
         self._spend(len(passes) * self.weight_stream.batch_size, TRAINING_COST)
         return losses

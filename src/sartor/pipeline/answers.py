@@ -12,6 +12,7 @@ from sartor.pipeline.anytime import judge_exits
 from sartor.pipeline.setting import Setting
 from sartor.pipeline.training import Fitted, OpenStore, calibrate, fit, judge
 from sartor.space import SearchSpace
+from sartor.train.exits import check_exits
 from sartor.train.networks import ANYTIME, train_anytime
 
 Values = Mapping[str, Any]  # decision -> option value
@@ -39,8 +40,11 @@ def check_anytime(setting: Setting) -> None:
     """Refuses what does not go together with exits.
 
     Raises:
-        RequestError: training that needs exits where there are none, or exits at another size of pictures.
+        RequestError: training that needs exits where there are none, settings for another number of exits, or exits
+            at another size of pictures.
     """
+    check_exits(setting.search, setting.supernet_space.exits, "search")
+    check_exits(setting.train, setting.space.exits, "train")
     if setting.space.exits > 1 and setting.deploy is not None:
         raise RequestError(
             f"deploy_image_size is for networks with one exit, and {setting.space.name} has {setting.space.exits}; "

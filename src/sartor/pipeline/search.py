@@ -56,7 +56,7 @@ def search(setting: Setting, store: Store, baseline: str | None = None, cost: in
 
     def step() -> dict[str, float]:
         before = evaluator.progress
-        metrics = {**method.step(evaluator), "learning_rate": evaluator.learning_rate}
+        metrics = {**method.step(evaluator), "learning_rate": evaluator.learning_rate, **evaluator.clipping}
         # The moments follow from progress alone, so that a resumed search looks at the same ones.
         if int(before * looks) < int(evaluator.progress * looks):
             metrics |= accuracy_of_modes(setting, evaluator.supernet, method.most_probable())
