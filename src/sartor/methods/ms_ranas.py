@@ -65,6 +65,7 @@ class MSRANAS(Method):
         "momentum": 0.9,
         "weight_decay": 3e-4,
         "gradient_clip": 5.0,
+        "recompute": False,
     }
     train_defaults: ClassVar[Mapping[str, Any]] = {
         "epochs": 600,

@@ -57,6 +57,7 @@ class SupernetEvaluator:
     ) -> None:
         self.supernet, self.settings, self.runtime = supernet, settings, runtime
         runtime.place(supernet)
+        supernet.recompute_branches = settings.recompute
         self.weight_stream, self.policy_stream = weight_stream, policy_stream
         self.optimiser = PrefixOptimiser(supernet.parameters(), settings, supernet.bank)
         self.runner = PassRunner(

@@ -115,8 +115,8 @@ def accuracy_of_modes(setting: Setting, supernet: Supernet, modes: Mapping[str, 
 def settle(setting: Setting, method: Method, supernet: Supernet) -> None:
     """Of a method's finalists, takes the one with the largest area under the any-time curve, if it has several.
 
-    Under the shared weights, batch norms recalibrated, on the selection pictures; costs are those of the network that was
-    searched, and the areas end at the dearest finalist's last exit.
+    Under the shared weights, batch norms recalibrated, on the selection pictures; costs are those of the network that
+    was searched, and the areas end at the dearest finalist's last exit.
     """
     finalists = method.finalists()
     if len(finalists) < 2:

@@ -76,12 +76,14 @@ class SearchTraining(OptimiserSettings):
     """Training of the supernet: constant rate 0.1 for 50 epochs (Wang & Blaschko, section 4.1).
 
     Momentum and decay are not stated there; these are those of the AOWS code. ``policy_batch_size``: pictures per
-    batch that steers the method (None: as many as teach the weights).
+    batch that steers the method (None: as many as teach the weights). ``recompute``: where several options are on at
+    once, what happens inside them is computed again for the backward pass, so that their memory is that of one.
     """
 
     epochs: float = 50
     weight_decay: float = 1e-5
     policy_batch_size: int | None = None
+    recompute: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
