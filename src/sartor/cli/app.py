@@ -140,6 +140,67 @@ def pick(
 
 
 @app.command
+def profile(
+    space: Annotated[str | None, Parameter(help="A space (not needed with --collect).")] = None,
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(help="The table, T.json; samples and a plot are named after it.")] = None,
+    option: Annotated[
+        list[str] | None,
+        Parameter(negative="", help="An option of the space: --option image_size=96. May be repeated."),
+    ] = None,
+    runtime: Annotated[str, Parameter(help="onnxruntime, pytorch or openvino.")] = "onnxruntime",
+    threads: Annotated[int, Parameter(help="Threads that compute one prediction.")] = 1,
+    batch: Annotated[int, Parameter(help="Pictures of one call.")] = 1,
+    minutes: Annotated[float, Parameter(help="How long to measure.")] = 12.0,
+    predictor: Annotated[str, Parameter(help="table (of blocks), pairwise or linear (fitted to networks).")] = "table",
+    held_out: Annotated[int, Parameter(help="Networks that judge the table.")] = 100,
+    corrections: Annotated[int, Parameter(help="Networks that correct the table.")] = 60,
+    seed: Annotated[int, Parameter(help="Of the networks' samples and of all orders.")] = 0,
+    bundle: Annotated[
+        Path | None, Parameter(help="Write a folder that measures another device, in place of --out.")
+    ] = None,
+    collect: Annotated[Path | None, Parameter(help="Make the table from a bundle that was run.")] = None,
+    common: Common = Common(),
+) -> None:
+    """Measure how long a space's networks take on this machine, or on another one, as a table for latency budgets."""
+    from sartor.cli import profile as commands
+
+    if (out is None) == (bundle is None):
+        raise RequestError("profile needs a table to write, --out T.json, or a folder to make, --bundle FOLDER")
+    if bundle is not None and collect is not None:
+        raise RequestError("--bundle makes a folder and --collect reads one that was run: give one of them")
+    if space is None and collect is None:
+        raise RequestError("profile needs a space: sartor profile mobilenet_v1 --out T.json")
+    if bundle is not None and runtime != "onnxruntime":
+        raise RequestError(f"--runtime {runtime}: a bundle is measured in onnxruntime")
+    with results_only():
+        settings = commands.settings_of(predictor, minutes, held_out, corrections, seed)
+        progress = _progress(common)
+        if bundle is not None:
+            assert space is not None
+            commands.make_bundle(space, option or [], bundle, settings, threads, batch, progress)
+            found: dict[str, Any] = {
+                "bundle": str(bundle),
+                "next": f"copy {bundle} to the device; there: python run.py",
+            }
+        else:
+            assert out is not None
+            if collect is not None:
+                document = commands.collect(space, collect, out)
+            else:
+                assert space is not None
+                document = commands.measure_here(space, option or [], out, settings, runtime, threads, batch, progress)
+            found = commands.summary(document, out)
+    if common.json:
+        print_json(found)
+    elif bundle is not None:
+        print(f"{bundle}: ready. {found['next']}, then here: sartor profile --collect {bundle} --out T.json")
+    else:
+        commands.print_summary(found)
+
+
+@app.command
 def predict(
     file: Annotated[Path, Parameter(help="An exported ONNX file.")],
     pictures: Annotated[list[Path], Parameter(help="Picture files.", negative="")],

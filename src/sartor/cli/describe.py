@@ -43,7 +43,7 @@ def space(name: str, options: Sequence[str]) -> dict[str, Any]:
     Raises:
         RequestError: the space or an option is unknown or impossible.
     """
-    built = spaces.create(name, **_options(name, options))
+    built = spaces.create(name, **space_options(name, options))
     return {
         "name": built.name,
         "options": built.options,
@@ -64,7 +64,12 @@ def space(name: str, options: Sequence[str]) -> dict[str, Any]:
 COSTS = ("macs", "params", "peak_memory_bytes")
 
 
-def _options(name: str, options: Sequence[str]) -> dict[str, Any]:
+def space_options(name: str, options: Sequence[str]) -> dict[str, Any]:
+    """Options of a space as they are given on the command line, such as ``image_size=224``.
+
+    Raises:
+        RequestError: one of them is unknown or impossible.
+    """
     given = {}
     for text in options:
         key, equals, value = text.partition("=")

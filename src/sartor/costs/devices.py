@@ -1,7 +1,8 @@
 """Devices whose latencies are known, as factor costs in whole nanoseconds.
 
 A device is one module with a function of the device's name that takes a space and returns a :class:`FactorCost`, from a
-table of measured layers or from a fitted model. Whole numbers keep the solvers exact; people read milliseconds.
+table of measured layers or from a fitted model; or it is a file, named by its path (:mod:`sartor.costs.files`), such as
+``sartor profile`` makes. Whole numbers keep the solvers exact; people read milliseconds.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from sartor.costs import files
 from sartor.costs.factors import FactorCost
 from sartor.errors import RequestError
 
@@ -26,7 +28,7 @@ _MODULES = {
     "pixel1_tunas": "sartor.costs.pixel1_tunas",
 }
 
-_COSTS: WeakKeyDictionary[SearchSpace, dict[str, FactorCost]] = WeakKeyDictionary()
+_COSTS: WeakKeyDictionary[SearchSpace, dict[object, FactorCost]] = WeakKeyDictionary()
 
 
 def names() -> tuple[str, ...]:
@@ -41,9 +43,10 @@ def device_cost(space: SearchSpace, device: str) -> FactorCost:
         RequestError: the device is unknown, or knows nothing of this space at this picture size.
     """
     known = _COSTS.setdefault(space, {})
-    if device not in known:
-        known[device] = _model(device)(space)
-    return known[device]
+    model = files.file_cost(device) if files.names_file(device) else _model(device)
+    if model not in known:
+        known[model] = model(space)
+    return known[model]
 
 
 def latency_ms(space: SearchSpace, device: str | None, exit: int | None = None, lazy: bool = False) -> FactorCost:
@@ -53,7 +56,8 @@ def latency_ms(space: SearchSpace, device: str | None, exit: int | None = None, 
         RequestError: as :func:`device_cost`; no device was named, or an exit before the last.
     """
     if device is None:
-        raise RequestError(f"{LATENCY} is that of a device; name one of {', '.join(_MODULES)}")
+        known = ", ".join(_MODULES)
+        raise RequestError(f"{LATENCY} is that of a device; name one of {known}, or the path of a table (T.json)")
     if exit not in (None, space.exits - 1) or (lazy and space.exits > 1):
         raise RequestError(f"device {device!r} knows the latency of whole networks, not of single exits")
     scaled = device_cost(space, device).scaled(MS_PER_NS)
@@ -66,7 +70,8 @@ def _model(device: str) -> Callable[[SearchSpace], FactorCost]:
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise RequestError(
             f"no latencies are known of device {device!r}{hint}; known devices are {', '.join(_MODULES)}. Budgets in "
-            "macs, params and peak_memory_bytes need no device"
+            "macs, params and peak_memory_bytes need no device; for latencies of your own device, give the path of "
+            "a table (T.json) that sartor profile made"
         )
     function: Callable[[SearchSpace], FactorCost] = getattr(importlib.import_module(_MODULES[device]), device)
     return function

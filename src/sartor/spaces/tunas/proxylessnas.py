@@ -15,7 +15,8 @@
 
 Every bottleneck has kernel 3, 5 or 7 and expansion 3 or 6, with ReLU. The layouts ``cifar`` and ``small`` are ours.
 
-``filters`` gives the variants of Table 8. Their numbers are inferred, the paper states the rule alone:
+``filters: published`` has 24 in block 2, as ProxylessNAS itself and its latency tables have, where TuNAS has 32. The
+others are the variants of Table 8. Their numbers are inferred, the paper states the rule alone:
 ``doubled_per_block`` takes the base filters of the enlarged space, which the official code doubles from block 3 on;
 ``doubled_per_stride`` starts at 16 and doubles with every halving of the resolution after the stem's, so that blocks
 of stride 1, the head included, keep the number before them.
@@ -46,6 +47,7 @@ from sartor.stack import Stack
 
 FILTERS = {
     "proxylessnas": (32, 16, 32, 40, 80, 96, 192, 320, 1280),
+    "published": (32, 16, 24, 40, 80, 96, 192, 320, 1280),
     "doubled_per_stride": (16, 16, 32, 64, 128, 128, 256, 256, 256),
     "doubled_per_block": (16, 16, 16, 32, 64, 128, 256, 512, 1024),
 }
@@ -56,7 +58,7 @@ STRIDES = {
 }
 EXPANSIONS = (3, 6)
 
-Filters = Literal["proxylessnas", "doubled_per_stride", "doubled_per_block"]
+Filters = Literal["proxylessnas", "published", "doubled_per_stride", "doubled_per_block"]
 
 
 def proxylessnas(

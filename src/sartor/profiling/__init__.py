@@ -1,0 +1,1 @@
+"""How long the networks of a space take on a device: what to measure, measuring it, and what follows for the rest."""
