@@ -12,7 +12,6 @@ from PIL import Image
 
 from fpnas.sizes import SIZES
 from fpnas.variants import EXPERIMENT
-from sartor.data import Normalisation
 from sartor.methods.budgets import check_reachable
 from sartor.methods.fpnas import FPNAS
 from sartor.pipeline.training import save_network
@@ -127,8 +126,8 @@ def test_two_real_steps_at_the_full_shape(tmp_path: Path) -> None:
     assert found["choice"]["costs"]["macs"] <= 60e6
     setting = work.make_setting(job, plan[1])
     assert len(setting.index_sets.weights) == 3 * 8
-    teacher = setting.space.architecture(np.asarray(setting.space.smallest))
-    blueprint = setting.space.blueprint(teacher.values, "teacher")
+    assert setting.space.smallest is not None
+    blueprint = setting.space.blueprint(setting.space.smallest.values, "teacher")
     save_network(setting, blueprint.build(seed=0), blueprint, tmp_path / "teacher.safetensors", "teacher")
     taught = dataclasses.replace(job, teacher=str(tmp_path / "teacher.safetensors"))
     trained = work.do_piece(taught, plan[1])
@@ -136,5 +135,4 @@ def test_two_real_steps_at_the_full_shape(tmp_path: Path) -> None:
     assert trained["architecture"] == found["choice"]["architecture"]
     assert trained["val_accuracy"] is None
     assert trained["test_accuracy"] is not None
-    assert isinstance(setting.normalisation, Normalisation)
     assert work.make_setting(taught, Piece("short", RANDOM, 0)).train.teacher is not None
