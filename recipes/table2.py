@@ -27,18 +27,12 @@ solver: sartor's defaults, see sartor.methods.ows.
 from __future__ import annotations
 
 import argparse
-import sys
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from sartor.errors import SartorError
-from sartor.run import ENVIRONMENT, RunFolder
-from sartor.storage import to_json, write_atomically
 from searches.machine import machine_arguments, machine_of
-from searches.worklist import run
+from searches.recipe import Recipe, carry_out
 from slimmable.figures import draw
 from slimmable.markdown import document
 from slimmable.pieces import ROWS, Piece, plan
@@ -46,57 +40,27 @@ from slimmable.results import collect
 from slimmable.sizes import SIZES
 from slimmable.work import do_piece
 
-PUBLISHED = Path(__file__).parent / "results"
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Does what is missing, then writes the tables, the pictures and results.json into the results folder."""
     given = _parser().parse_args(arguments)
-    do = partial(do_piece, given.out, given.size, machine=machine_of(given))
+    return carry_out(given, lambda: _recipe(given))
+
+
+def _recipe(given: argparse.Namespace) -> Recipe[Piece]:
     table3_seeds = given.seeds if given.table3_seeds is None else given.table3_seeds
     seeds = sorted({*given.seeds, *table3_seeds})
-    try:
-        pieces = plan(given.rows, given.seeds, table3_seeds)
-        with RunFolder.create(given.out, {"recipe": "table2", "size": SIZES[given.size].to_json()}) as folder:
-
-            def results() -> dict[str, Any]:
-                found = collect(given.out, given.size, given.rows, seeds)
-                return {**found, "environment": folder.read_json(ENVIRONMENT)}
-
-            def report(piece: Piece, content: dict[str, Any], done: int, total: int) -> None:
-                print(_line(piece, content, done, total), flush=True)
-                _write(results(), given.out)  # tables to look at while the rest goes on
-
-            if not given.tables_only:
-                run(given.out, pieces, do, lambda piece: piece.needs, given.workers, report)
-            found = results()
-            print(_write(found, given.out, pictures=True))
-            if given.publish:
-                _write(found, PUBLISHED, f"table2_{given.size}_", pictures=True)
-    except SartorError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoints", file=sys.stderr)
-        return 130
-    return 0
-
-
-def _write(found: dict[str, Any], folder: Path, prefix: str = "", pictures: bool = False) -> str:
-    """Figures as JSON and as Markdown, which is returned."""
-    text = document(found)
-    write_atomically(folder / f"{prefix}results.json", (to_json(found, indent=1) + "\n").encode())
-    write_atomically(folder / f"{prefix}tables.md", text.encode())
-    if pictures:
-        draw(found, folder, prefix)
-    return text
-
-
-def _line(piece: Piece, content: dict[str, Any], done: int, total: int) -> str:
-    accuracies = content.get("accuracies", {}).values()
-    shown = f", mean accuracy {sum(accuracies) / len(accuracies):.2f} %" if accuracies else ""
-    clock = time.strftime("%H:%M:%S")
-    return f"{clock} {done}/{total} {piece.file}: {content['cpu_seconds']:.0f} s of CPU time{shown}"
+    return Recipe(
+        configuration={"recipe": "table2", "size": SIZES[given.size].to_json()},
+        plan=plan(given.rows, given.seeds, table3_seeds),
+        do=partial(do_piece, given.out, given.size, machine=machine_of(given)),
+        needs=lambda piece: piece.needs,
+        collect=lambda: collect(given.out, given.size, given.rows, seeds),
+        document=document,
+        draw=draw,
+        prefix="",
+        published=f"table2_{given.size}_",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

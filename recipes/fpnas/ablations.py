@@ -29,7 +29,7 @@ from searches.command import ablate
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Searches that differ in one thing, their answers trained alike."""
-    return ablate(EXPERIMENT, main.__doc__, arguments, draw, size="cpu")
+    return ablate(EXPERIMENT, main.__doc__, arguments, draw)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ _SAMPLING = ("joint", "fixed_4", "fixed_8", "fixed_14")
 _DISTRIBUTIONS = ("joint", "factorised", "mixed_80", "mixed_150")
 
 
-def draw(found: Mapping[str, Any], path: Path) -> None:
+def draw(found: Mapping[str, Any], folder: Path, prefix: str) -> None:
     """Writes the picture: a row for how many samples are drawn, one for the distributions; means over seeds.
 
     Nothing while there is no search that it shows.
@@ -31,7 +31,7 @@ def draw(found: Mapping[str, Any], path: Path) -> None:
             return
         panels = [_panel(found, done, metric) for metric in _METRICS]
         rows.append({"hconcat": panels, "resolve": {"scale": {"color": "shared"}}})
-    write_picture({"vconcat": rows, "resolve": {"scale": {"color": "independent"}}}, path)
+    write_picture({"vconcat": rows, "resolve": {"scale": {"color": "independent"}}}, folder / f"{prefix}figure1.png")
 
 
 def _panel(found: Mapping[str, Any], names: list[str], metric: str) -> dict[str, Any]:

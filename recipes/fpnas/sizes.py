@@ -8,7 +8,7 @@ from typing import Any
 from sartor.data import Augmentation
 from sartor.methods.fpnas import FPNAS, FPNASSettings
 from sartor.train.settings import FinalTraining, SearchTraining
-from searches.sizes import Alone, Size, Target, around
+from searches.sizes import CIFAR10, Alone, Size, Target, around
 
 # ImageNet's pictures of the search and of the training alone; the classes of the search are drawn from this seed.
 _CLASSES = {"classes": 100, "seed": 0}
@@ -83,12 +83,8 @@ def _small(name: str, depth: int, target_macs: float, low: float, high: float, *
         name=name,
         method="fpnas",
         settings=FPNASSettings(entropy_scale=0.125, warmup=0.3, conversion=0.7, temperature=0.2),
-        source="cifar10_sheets",
+        **CIFAR10,
         image_size=16,
-        in_channels=3,
-        num_classes=10,
-        policy=5_000,
-        selection=5_000,
         space="fbnetv2_f",
         space_options={
             space: {"layout": "small", "multiplier": 0.25, "depth": depth, "share_activation": True}

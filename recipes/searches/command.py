@@ -1,31 +1,21 @@
-"""What the commands share: arguments, the loop over what is missing, and where the figures go."""
+"""The two commands of a method: its searches against random networks, and against each other."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from sartor.errors import RequestError, SartorError
-from sartor.run import ENVIRONMENT, RunFolder
-from sartor.storage import to_json, write_atomically
+from sartor.errors import RequestError
 from searches import comparison, contrasts, histogram
 from searches.experiment import Experiment
 from searches.machine import machine_arguments, machine_of
 from searches.pieces import Piece
 from searches.pieces import comparison as plan_comparison
+from searches.recipe import Draw, Found, Recipe, carry_out
 from searches.sizes import Size
 from searches.work import Job, do_piece
-from searches.worklist import run
-
-PUBLISHED = Path(__file__).resolve().parents[1] / "results"
-
-Found = dict[str, Any]
-Draw = Callable[[Found, Path], None]
 
 
 def compare(experiment: Experiment, description: str | None, arguments: Sequence[str] | None) -> int:
@@ -37,25 +27,20 @@ def compare(experiment: Experiment, description: str | None, arguments: Sequence
     parser.add_argument("--teacher", help="a trained network (.safetensors, .onnx) that networks alone learn from too")
     given = parser.parse_args(arguments)
 
-    def make_job() -> Job:
-        size = size_of(experiment, given)
+    def make() -> Recipe[Piece]:
+        size = experiment.sizes[given.size]
         size.make_space(given.space)  # an unknown space is refused before anything else
         randoms = size.randoms if given.randoms is None else given.randoms
         long = size.long is not None and not given.short_only
         plan = plan_comparison(experiment.main, seeds_of(size, given), randoms, long=long)
-        machine = machine_of(given)
-        return Job(given.out, experiment, size, tuple(plan), machine, given.space, given.teacher)
+        job = Job(given.out, experiment, size, tuple(plan), machine_of(given), given.space, given.teacher)
+        return recipe_of(job, "cifar", comparison.collect, comparison.document, partial(_draw_histogram, experiment))
 
-    draw = partial(_draw_histogram, experiment)
-    return carry_out(given, "cifar", make_job, comparison.collect, comparison.document, draw)
+    return carry_out(given, make)
 
 
 def ablate(
-    experiment: Experiment,
-    description: str | None,
-    arguments: Sequence[str] | None,
-    draw: Draw | None = None,
-    **defaults: Any,
+    experiment: Experiment, description: str | None, arguments: Sequence[str] | None, draw: Draw | None = None
 ) -> int:
     """Searches that differ in one thing, their answers trained alike: the command ``ablations.py`` of a method."""
     parser = shared_arguments(experiment, description)
@@ -63,72 +48,36 @@ def ablate(
     parser.add_argument("--variants", nargs="+", choices=sorted(names), default=list(names))
     given = parser.parse_args(arguments)
 
-    def make_job() -> Job:
-        size = size_of(experiment, given)
+    def make() -> Recipe[Piece]:
+        size = experiment.sizes[given.size]
         # The main searches of cifar.py with its seeds: mostly there already, and all of them are compared.
         main = experiment.compared([experiment.main], size.seeds) if experiment.with_main else []
         plan = [*main, *experiment.compared(given.variants, seeds_of(size, given))]
-        return Job(given.out, experiment, size, tuple(dict.fromkeys(plan)), machine_of(given))
+        job = Job(given.out, experiment, size, tuple(dict.fromkeys(plan)), machine_of(given))
+        return recipe_of(job, "ablations", contrasts.collect, contrasts.document, draw)
 
-    return carry_out(given, "ablations", make_job, contrasts.collect, contrasts.document, draw)
+    return carry_out(given, make)
 
 
-def carry_out(
-    given: argparse.Namespace,
+def recipe_of(
+    job: Job,
     name: str,
-    make_job: Callable[[], Job],
     collect: Callable[[Job], Found],
     document: Callable[[Found, Experiment], str],
-    draw: Draw | None = None,
-) -> int:
-    """Does the pieces that are missing, then writes ``{name}_results.json``, tables and a picture; the exit code."""
-    try:
-        job = make_job()
-        with RunFolder.create(given.out, {"recipe": job.experiment.name, **job.to_json()}) as folder:
-
-            def results() -> Found:
-                return {**collect(job), "environment": folder.read_json(ENVIRONMENT)}
-
-            def write(found: Found, where: Path, prefix: str) -> str:
-                text = document(found, job.experiment)
-                write_atomically(where / f"{prefix}_results.json", (to_json(found, indent=1) + "\n").encode())
-                write_atomically(where / f"{prefix}_tables.md", text.encode())
-                return text
-
-            def report(piece: Piece, content: Found, done: int, total: int) -> None:
-                print(progress_line(piece, content, done, total), flush=True)
-                write(results(), given.out, name)  # tables to look at while the rest goes on
-
-            if not given.tables_only:
-                run(job.results, job.plan, partial(do_piece, job), job.needs, given.workers, report)
-            found = results()
-            print(write(found, given.out, name))
-            places = [(given.out, name)]
-            if given.publish:
-                places.append((PUBLISHED, f"{job.experiment.name}_{name}_{given.size}"))
-                write(found, *places[-1])
-            if draw is not None:
-                for where, prefix in places:
-                    draw(found, where / f"{prefix}_figure1.png")
-    except SartorError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoints", file=sys.stderr)
-        return 130
-    return 0
-
-
-def progress_line(piece: Piece, content: Found, done: int, total: int) -> str:
-    """What a finished piece took. No accuracy: nobody should choose by it before all are there."""
-    clock = time.strftime("%H:%M:%S")
-    seconds = f"{content['seconds']:.0f} s, {content['cpu_seconds']:.0f} s of CPU time"
-    return f"{clock} {done}/{total} {piece.file}: {seconds}"
-
-
-def size_of(experiment: Experiment, given: argparse.Namespace) -> Size:
-    """The size asked for."""
-    return experiment.sizes[given.size]
+    draw: Draw | None,
+) -> Recipe[Piece]:
+    """The pieces of a job, and the figures ``name`` of them."""
+    return Recipe(
+        configuration={"recipe": job.experiment.name, **job.to_json()},
+        plan=job.plan,
+        do=partial(do_piece, job),
+        needs=job.needs,
+        collect=partial(collect, job),
+        document=lambda found: document(found, job.experiment),
+        draw=draw,
+        prefix=f"{name}_",
+        published=f"{job.experiment.name}_{name}_{job.size.name}_",
+    )
 
 
 def seeds_of(size: Size, given: argparse.Namespace) -> tuple[int, ...]:
@@ -143,20 +92,20 @@ def seeds_of(size: Size, given: argparse.Namespace) -> tuple[int, ...]:
     return seeds
 
 
-def shared_arguments(experiment: Experiment, description: str | None, size: str = "cpu") -> argparse.ArgumentParser:
-    """The arguments of all commands."""
+def shared_arguments(experiment: Experiment, description: str | None) -> argparse.ArgumentParser:
+    """The arguments of both commands."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--out", type=Path, required=True, help="the results folder, one for both commands")
-    parser.add_argument("--size", choices=sorted(experiment.sizes), default=size)
+    parser.add_argument("--size", choices=sorted(experiment.sizes), default="cpu")
     parser.add_argument("--seeds", nargs="+", type=int, help="seeds of whole searches (default: the size's own)")
     machine_arguments(parser, "the pictures, where the size does not know its own")
     return parser
 
 
-def _draw_histogram(experiment: Experiment, found: Found, path: Path) -> None:
+def _draw_histogram(experiment: Experiment, found: Found, folder: Path, prefix: str) -> None:
     """The picture, once there is a network of both kinds."""
     groups = [found["networks"][name].values() for name in ("random", experiment.main)]
     random, searched = ([n["test_accuracy"] for n in group] for group in groups)
     if random and searched:
         title = f"{found['space']}: random networks and searched ones of the same cost"
-        histogram.draw(random, searched, title, path)
+        histogram.draw(random, searched, title, folder / f"{prefix}figure1.png")

@@ -7,7 +7,7 @@ from typing import Any
 from sartor.data import Augmentation
 from sartor.methods.tunas import TuNAS, TuNASSettings
 from sartor.train.settings import FinalTraining, SearchTraining
-from searches.sizes import Size, Target, around
+from searches.sizes import CIFAR10, Size, Target, around
 
 
 def _pixel1(value: float, low: float, high: float, dropout: float) -> Target:
@@ -62,12 +62,8 @@ SIZES = {
     "cpu": Size(
         name="cpu",
         method="tunas",
-        source="cifar10_sheets",
+        **CIFAR10,
         image_size=24,
-        in_channels=3,
-        num_classes=10,
-        policy=5_000,
-        selection=5_000,
         space="proxylessnas_enlarged",
         space_options={
             "proxylessnas_enlarged": {"layout": "cifar", "multiplier": 0.25, "depth": 2},

@@ -126,8 +126,8 @@ def test_figures_and_curves(ablated: Job, tmp_path: Path) -> None:
     assert differences["Table 7: searched splits against squeeze-excite"] == 2.0
     assert "| joint | 2 | 50.50 ± 0.71 |" in contrasts.document(found, EXPERIMENT)
     found["variants"]["fixed_8"]["searches"] = {}
-    curves.draw(found, tmp_path / "curves.png")
-    assert (tmp_path / "curves.png").stat().st_size > 10_000
+    curves.draw(found, tmp_path, "curves_")
+    assert (tmp_path / "curves_figure1.png").stat().st_size > 10_000
 
 
 def test_rows_of_the_overview(ablated: Job) -> None:
