@@ -17,6 +17,7 @@ from sartor.elastic.slimmable import SlimmableNetwork
 from sartor.methods.method import Choice
 from sartor.methods.registry import method_class
 from sartor.pipeline.answers import Answer, check_anytime, fit_answers
+from sartor.pipeline.anytime import AnytimeNetwork
 from sartor.pipeline.deploying import deploy as deploy_network
 from sartor.pipeline.search import search as run_search
 from sartor.pipeline.setting import Setting
@@ -48,10 +49,11 @@ class Tailored:
 
 @dataclass(frozen=True)
 class Found(Mapping[str, Tailored]):
-    """The answers by platform, and the network with shared weights that serves all of them (if trained so)."""
+    """The answers by platform; and what serves all of them, if trained so: shared weights, or one network's exits."""
 
     platforms: dict[str, Tailored]
     slimmable: SlimmableNetwork | None
+    anytime: AnytimeNetwork | None
     weighted_accuracy: dict[str, float | None]
     metrics: dict[str, list[dict[str, Any]]]
 
@@ -79,6 +81,8 @@ def search(
     final_training: FinalTraining | None = None,
     index_sets: IndexSets | None = None,
     augmentation: Augmentation | None = None,
+    search_augmentation: Augmentation | None = None,
+    search_space: SearchSpace | None = None,
     deploy_image_size: int | None = None,
     device: str = "auto",
     precision: str = "float32",
@@ -87,13 +91,14 @@ def search(
     """Searches, trains, calibrates and judges a network for every platform.
 
     Args:
-        method: ``ows``, ``aows`` or ``random``.
+        method: ``ows``, ``aows``, ``tunas``, ``fpnas``, ``ms_ranas`` or ``random``.
         epochs, train_epochs: lengths of search and final training, in place of those in ``search_training`` and
             ``final_training``.
         search_training, final_training: taken as they are; by default the recipe of the method's paper.
         method_settings: an instance of the method's ``settings_type``.
         index_sets: which pictures teach, steer and select; drawn from the seed by default (80, 10 and 10 %).
-        augmentation: by default what suits the pictures.
+        augmentation: by default what suits the pictures; ``search_augmentation`` that of the search, by default equal.
+        search_space: whose shared weights are searched, by default ``space``; it has the same decisions.
         deploy_image_size: costs and the networks returned are for pictures of this size, search and training use the
             pictures as they are; ``space`` may be of either size.
 
@@ -119,6 +124,8 @@ def search(
         runtime=prepare(device, precision, threads),
         seed=seed,
         cloud=0,
+        search_space=search_space,
+        search_augmentation=search_augmentation,
     )
     return _run(setting)
 
@@ -136,7 +143,7 @@ def _run(setting: Setting) -> Found:
     fitted = fit_answers(setting, answers, open_store)
     tailored = {name: _tailored(setting, choice, fitted, name) for name, choice in choices.items()}
     metrics = {name: store.records for name, store in stores.items()}
-    return Found(tailored, fitted.shared, weighted(setting, fitted.accuracies), metrics)
+    return Found(tailored, fitted.shared, fitted.anytime, weighted(setting, fitted.accuracies), metrics)
 
 
 def _tailored(setting: Setting, choice: Choice, fitted: Fitted, name: str) -> Tailored:
