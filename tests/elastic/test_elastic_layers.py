@@ -33,6 +33,10 @@ CASES = {
     "one channel of a depthwise": (conv(8, 8, kernel=3, groups=8), conv(1, 1, kernel=3)),
     "groups": (conv(8, 12, kernel=3, groups=4), conv(4, 8, kernel=3, groups=4)),
     "dilated": (conv(8, 10, kernel=3, dilation=2), conv(2, 10, kernel=3, dilation=2)),
+    "dilated as strided": (
+        conv(8, 8, kernel=5, groups=8, dilation=2, stride=2),
+        conv(3, 3, kernel=5, groups=3, dilation=2, stride=2),
+    ),
 }
 
 
@@ -43,6 +47,18 @@ def test_sliced_convolutions(case: str, direct: bool) -> None:
     widest, layer = CASES[case]
     sliced = SlicedConv2d(widest, torch.Generator().manual_seed(0)).double()
     check(sliced, layer, torch.randn(2, layer.in_channels, 6, 6, dtype=torch.float64), direct)
+
+
+@pytest.mark.parametrize("side", range(1, 10))
+@pytest.mark.parametrize("factor", [2, 3])
+def test_dilated_as_strided_on_any_side(factor: int, side: int) -> None:
+    """A convolution as dilated as strided is a dense one on every second (third) position, at the border too."""
+    layer = Stack(4, side).conv("conv", 6, kernel=3, dilation=factor, stride=factor).body[0]
+    assert isinstance(layer, Layer)
+    sliced = SlicedConv2d(layer, torch.Generator().manual_seed(0)).double()
+    x = torch.randn(2, 4, side, side, dtype=torch.float64)
+    expected = torch.nn.functional.conv2d(x, sliced.weight, None, factor, factor, factor)
+    torch.testing.assert_close(sliced(x, layer), expected, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("direct", [True, False])

@@ -64,8 +64,8 @@ class Setting:
             reads the coarsest scale.
         exits: ``all`` layers but the first, the ``last`` one, or a list of layers that ends with the last.
         auxiliary: DARTS' auxiliary head on layer 2L // 3, counted from 0, in the training of a network with one exit.
-        full_grid: keeps the cells that no exit reads, the finest ones of the last layers: the paper's figures count
-            them. Without them the costliest fifth of R need not be trained.
+        full_grid: counts the cells that no exit reads, the finest ones of the last layers, as the paper's figures do (a
+            fifth of R's MACs). They are never run.
         operations: those of an edge beside ``none``.
         partial_channels: K of PC-DARTS: in search an operation sees one K-th of the channels.
     """
