@@ -76,6 +76,7 @@ def test_sliced_batch_norm(direct: bool) -> None:
     """The same for batch norms on the statistics of the batch, and on given ones."""
     widest, layer = (Layer("norm", "batch_norm", n, n, 6, 6) for n in (8, 3))
     sliced = SlicedBatchNorm(widest).double()
+    assert sliced.weight is not None
     nn.init.normal_(sliced.weight)
     x = torch.randn(4, 3, 6, 6, dtype=torch.float64)
     plain = check(sliced, layer, x, direct)
