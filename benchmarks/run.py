@@ -29,6 +29,7 @@ NAMES = (
     "peak_memory",
     "allocator",
     "op_warmup",
+    "children_per_step",
     "search_step",
     "anytime_exits",
 )
