@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +10,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _TOLERANCE = 1e-10
-_NEWTON_STEPS = 100
-_CONJUGATE_STEPS = 300
-_DENSE = 3000  # so many parameters are solved for directly
+_MOST_STEPS = 20_000
+_CHECK_EVERY = 100
 
 
 def solve_nonnegative(gram: Array, target: Array) -> Array:
@@ -70,31 +67,29 @@ class OrderedFit:
     count: int
 
     def solve(self, start: Array | None = None) -> Array:
-        """The minimum, by projected Newton steps; those of large problems are solved by conjugate gradients.
+        """The minimum, by accelerated projected gradients, each parameter with a step of its own.
 
-        Source: Bertsekas, Projected Newton Methods (SIAM J. Control 20, 1982). The hinges are piecewise quadratic, so
-        that the steps end after finitely many changes of sign.
+        The curvature is at most the diagonal matrix of its row sums, because all its signs can be made positive; that
+        gives the steps. Speeding up starts afresh whenever it would lead uphill. Sources: Beck and Teboulle, FISTA
+        (2009); O'Donoghue and Candes, adaptive restart (2015).
         """
         x = np.zeros(self.count) if start is None else np.maximum(start, 0.0)
-        value = self.value(x)
-        for _ in range(_NEWTON_STEPS):
-            gradient = self._gradient(x)
-            fixed = (x <= 0) & (gradient > 0)
-            if np.abs(np.where(fixed, 0.0, gradient)).max(initial=0.0) <= 1e-9 * (1.0 + abs(value)):
-                break
-            step = self._newton_step(x, gradient, ~fixed)
-            length, slope = 1.0, float(gradient @ step)
-            while length > 1e-12:
-                moved = np.maximum(x + length * step, 0.0)
-                lower = self.value(moved)
-                if lower <= value + 1e-4 * length * slope:
+        steps = 1.0 / self._row_sums()
+        ahead, speed, checked = x, 1.0, np.inf
+        for count in range(_MOST_STEPS):
+            gradient = self._gradient(ahead)
+            moved = np.maximum(ahead - steps * gradient, 0.0)
+            if gradient @ (moved - x) > 0:
+                speed, ahead = 1.0, x
+                continue
+            faster = (1 + np.sqrt(1 + 4 * speed**2)) / 2
+            ahead = moved + (speed - 1) / faster * (moved - x)
+            x, speed = moved, faster
+            if count % _CHECK_EVERY == _CHECK_EVERY - 1:
+                value = self.value(x)
+                if checked - value <= _TOLERANCE * checked:
                     break
-                length /= 2
-            else:
-                break
-            if value - lower <= 1e-6 * abs(value):
-                return moved
-            x, value = moved, lower
+                checked = value
         return x
 
     def value(self, x: Array) -> float:
@@ -124,59 +119,8 @@ class OrderedFit:
         errors = self.weights**2 * (self._sums(x) - self.target)
         return 2 * (self._spread(errors) + self.strength * self._paired(self._violations(x)) + self.ridge * x)
 
-    def _newton_step(self, x: Array, gradient: Array, free: NDArray[np.bool_]) -> Array:
-        violated = (self._violations(x) > 0).astype(np.float64)
-        if self.count <= _DENSE:
-            return self._dense_step(gradient, free, violated)
-
-        def curvature(v: Array) -> Array:
-            v = np.where(free, v, 0.0)
-            difference = violated * (v[self.orders[:, 0]] - v[self.orders[:, 1]])
-            seen = self._spread(self.weights**2 * self._sums(v))
-            return np.where(free, 2 * (seen + self.strength * self._paired(difference) + self.ridge * v), 0.0)
-
-        touched = np.bincount(self.orders.reshape(-1), np.repeat(violated, 2), self.count)
-        diagonal = 2 * (self._spread(self.weights**2) + self.strength * touched + self.ridge)
-        return _conjugate_gradients(curvature, np.where(free, -gradient, 0.0), diagonal)
-
-    def _dense_step(self, gradient: Array, free: NDArray[np.bool_], violated: Array) -> Array:
-        curved = self._gram.copy()
-        smaller, larger = self.orders[violated > 0].T
-        for first, second, sign in (
-            (smaller, smaller, 1),
-            (larger, larger, 1),
-            (smaller, larger, -1),
-            (larger, smaller, -1),
-        ):
-            np.add.at(curved, (first, second), 2 * sign * self.strength)
-        step = np.zeros(self.count)
-        step[free] = np.linalg.solve(curved[np.ix_(free, free)], -gradient[free])
-        return step
-
-    @cached_property
-    def _gram(self) -> Array:
-        """The curvature of the sums and the ridge."""
-        shown = np.zeros((len(self.target), self.count + 1))
-        np.add.at(shown, (np.arange(len(shown))[:, None], self.members), self.weights[:, None])
-        shown = shown[:, :-1]  # the last column stands for members that there are not
-        return np.asarray(2 * (shown.T @ shown + self.ridge * np.eye(self.count)))
-
-
-def _conjugate_gradients(curvature: Callable[[Array], Array], target: Array, diagonal: Array) -> Array:
-    """Solves ``curvature(x) = target``, preconditioned by the diagonal."""
-    x = np.zeros_like(target)
-    residual = target.copy()
-    direction = residual / diagonal
-    rate = float(residual @ direction)
-    stop = 1e-12 * max(rate, 1e-300)
-    for _ in range(_CONJUGATE_STEPS):
-        if rate <= stop:
-            break
-        curved = curvature(direction)
-        length = rate / float(direction @ curved)
-        x += length * direction
-        residual -= length * curved
-        scaled = residual / diagonal
-        before, rate = rate, float(residual @ scaled)
-        direction = scaled + rate / before * direction
-    return x
+    def _row_sums(self) -> Array:
+        """The sums of the absolute values in each row of the curvature."""
+        held = (self.members >= 0).sum(axis=1)
+        degree = np.bincount(self.orders.reshape(-1), minlength=self.count)
+        return 2 * (self._spread(self.weights**2 * held) + self.strength * 2 * degree + self.ridge)

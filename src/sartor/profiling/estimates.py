@@ -1,7 +1,7 @@
 """From timed samples to one number per job, and how far such numbers can be trusted.
 
-The samples of one visit give their median. Over visits the lower quartile counts: other programs on the machine make
-some minutes slower and none faster, so on a busy machine it is much steadier than the median, and on a quiet one it is
+Of the samples of one visit, and then of the visits, the lower quartile counts: other programs on the machine make some
+samples slower and none faster, so on a busy machine it is much steadier than the median, and on a quiet one it is
 nearly the same.
 """
 
@@ -28,7 +28,7 @@ def visits_of(groups: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.float
     found: dict[str, list[float]] = defaultdict(list)
     for group in groups:
         for name, visit in group["visits"].items():
-            found[name].append(float(np.median(visit["ns"])))
+            found[name].append(float(np.percentile(visit["ns"], _QUANTILE)))
     return {name: np.array(values) for name, values in found.items()}
 
 

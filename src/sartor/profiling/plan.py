@@ -50,7 +50,7 @@ class Settings:
     corrections: int = 60
     held_out: int = 100
     uniform_widths: int = 7
-    repeats: int = 5
+    repeats: int = 15
     seed: int = 0
 
     def __post_init__(self) -> None:

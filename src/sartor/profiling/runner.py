@@ -58,7 +58,7 @@ class Timer:
         sample_ns: a sample makes as many calls as take this long, so that reading the clock does not count.
     """
 
-    def __init__(self, clock: str, repeats: int = 5, warmup: int = 2, sample_ns: int = 100_000) -> None:
+    def __init__(self, clock: str, repeats: int = 15, warmup: int = 2, sample_ns: int = 100_000) -> None:
         self.clock = CLOCKS[clock]
         self.repeats, self.warmup, self.sample_ns = repeats, warmup, sample_ns
 
