@@ -44,6 +44,15 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]
     }
 
 
+def mean_interval(values: Sequence[float]) -> dict[str, Any]:
+    """Mean of ``values`` with its 95 % interval by the t distribution; None where there are fewer than two."""
+    if len(values) < 2:
+        return {"mean": None, "interval": None}
+    mean, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
+    half = t_quantile(1 - (1 - _CONFIDENCE) / 2, len(values) - 1) * error
+    return {"mean": mean, "interval": [mean - half, mean + half]}
+
+
 def welch(a: NDArray[np.float64], b: NDArray[np.float64]) -> list[float]:
     """The 95 % interval of the difference of two means, with unequal variances."""
     parts = [group.var(ddof=1) / len(group) for group in (a, b)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from searches import text
-from searches.compare import best_of, difference, share_below, summary
+from searches.compare import best_of, difference, mean_interval, share_below, summary
 from searches.experiment import Experiment
-from searches.pieces import BEST_RANDOM, RANDOM, Kind
+from searches.pieces import BEST_RANDOM, RANDOM, Kind, Piece
 from searches.text import interval, shown, spread, table
 from searches.work import Job
 from searches.worklist import read_piece
@@ -42,6 +43,7 @@ def collect(job: Job) -> dict[str, Any]:
         "target": {"cost": target.cost, "value": target.value, "low": target.low, "high": target.high},
         "networks": {name: rows(group, target.cost) for name, group in groups.items()},
         "short": {part: compared(main, found, random, part) for part in PARTS},
+        "matched": {part: against_matched(job, found, random, part) for part in PARTS} if job.size.matched else None,
         "costs": {
             name: summary([c["costs"][target.cost] for c in group.values()])
             for name, group in ((main, found), ("random", random))
@@ -76,6 +78,20 @@ def compared(main: str, found: Contents, random: Contents, part: str) -> dict[st
         "random": summary(theirs),
         "difference": difference(ours, theirs),
         "random_networks_below": places,
+    }
+
+
+def against_matched(job: Job, found: Contents, random: Contents, part: str) -> dict[str, Any]:
+    """Every answer against the random networks of its own cost: accuracy minus their mean."""
+    peers: dict[int, list[float]] = {number: [] for number in found}
+    for number, content in random.items():
+        answer = job.match(Piece("short", RANDOM, number)).number
+        if answer in peers:
+            peers[answer].append(content[part])
+    differences = {n: found[n][part] - statistics.fmean(values) for n, values in peers.items() if values}
+    return {
+        "differences": {str(n): value for n, value in differences.items()},
+        **mean_interval([*differences.values()]),
     }
 
 
@@ -127,11 +143,12 @@ def document(found: Mapping[str, Any], experiment: Experiment) -> str:
     """Everything, section by section."""
     unit = 1e-6 if found["target"]["cost"] == "macs" else 1.0
     target = found["target"]
-    head = (
-        f"Size `{found['size']['name']}`, space `{found['space']}`, target {shown(target['value'] * unit, 3)} "
-        f"{_unit(target['cost'])}, random networks from {shown(target['low'] * unit, 3)} to "
-        f"{shown(target['high'] * unit, 3)}. Accuracies in percent."
-    )
+    head = f"Size `{found['size']['name']}`, space `{found['space']}`, target {shown(target['value'] * unit, 3)} "
+    if found["matched"] is None:
+        window = " to ".join(shown(target[end] * unit, 3) for end in ("low", "high"))
+        head += f"{_unit(target['cost'])}, random networks from {window}. Accuracies in percent."
+    else:
+        head += f"{_unit(target['cost'])}, random networks of the answers' costs. Accuracies in percent."
     sections = {
         "Searched against random networks, trained alike": _groups(found, unit, experiment),
         "Random search: test accuracy of the best of N by validation": _best_of(found),
@@ -139,6 +156,8 @@ def document(found: Mapping[str, Any], experiment: Experiment) -> str:
         "Every network": _networks(found, unit),
         "Time per piece (s)": _time_table(found),
     }
+    if found["matched"] is not None:
+        sections["Every answer minus the random networks of its own cost (points)"] = _matched(found["matched"])
     if found["long"] is not None:
         sections["Trained for longer, on all training pictures: test accuracy"] = _long_table(found["long"], experiment)
     return text.document(head, sections)
@@ -166,6 +185,15 @@ def _groups(found: Mapping[str, Any], unit: float, experiment: Experiment) -> st
     ]
     costs = ", ".join(f"{name} {spread(scaled(g, unit), 3)}" for name, g in found["costs"].items())
     return f"{table(header, lines)}\n\n{_unit(found['target']['cost'])}: {costs}."
+
+
+def _matched(parts: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = []
+    for title, f in zip(("test", "validation"), parts.values(), strict=True):
+        each = ", ".join(f"{value:+.2f}" for value in f["differences"].values()) or "-"
+        mean = "-" if f["mean"] is None else "{:+.2f} ({:+.2f} to {:+.2f})".format(f["mean"], *f["interval"])
+        lines.append([title, each, mean])
+    return table(["", "each search", "mean (95 %)"], lines)
 
 
 def _best_of(found: Mapping[str, Any]) -> str:

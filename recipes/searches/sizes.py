@@ -42,6 +42,10 @@ class Target:
     device: str | None = None
     dropout: float = 0.0
 
+    def moved_to(self, cost: float) -> Target:
+        """The same with a window of 5 % around another cost."""
+        return dataclasses.replace(self, low=0.95 * cost, high=1.05 * cost)
+
     def platform(self) -> Platform:
         """The platform of the search."""
         return Platform(PLATFORM, {self.cost: self.value}, device=self.device)
@@ -71,7 +75,9 @@ class Size:
     pictures choose among random networks (None: the same as steer, as in the paper of TuNAS); both are training
     pictures that teach no weights. ``long`` is the second stage (None: there is none), which has all training pictures.
     ``alone``: the search has a part of the pictures only, and costs are those of networks for all classes.
-    ``ablation_share``: the length of the searches that are compared with each other, as a part of ``search``.
+    ``matched``: random networks cost what answers do, within 5 %, number i as the i-th answer (in turn), whatever the
+    window of the target. ``ablation_share``: the length of the searches that are compared with each other, as a part
+    of ``search``.
     """
 
     name: str
@@ -94,6 +100,7 @@ class Size:
     randoms: int
     seeds: tuple[int, ...]
     alone: Alone | None = None
+    matched: bool = False
     ablation_share: float = 0.25
     calibration_pictures: int = 2048
     evaluation_batch: int = 256
@@ -140,4 +147,5 @@ class Size:
         """All of it as plain data, by which a results folder recognises its size."""
         found = dataclasses.asdict(self)
         found[found.pop("method")] = found.pop("settings")
-        return {name: value for name, value in found.items() if name != "alone" or value is not None}
+        unused = [name for name in ("alone", "matched") if not found[name]]
+        return {name: value for name, value in found.items() if name not in unused}

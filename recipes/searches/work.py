@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from searches.machine import ClockedStore, Machine
 from searches.networks import best, costs_of, random_network
 from searches.pieces import BEST_RANDOM, RANDOM, Piece
 from searches.sizes import PLATFORM, Size, Target
-from searches.worklist import piece_path, read_piece
+from searches.worklist import Named, piece_path, read_piece
 
 # Of the metrics of a search, in this many parts.
 _CURVES = (
@@ -40,6 +40,7 @@ _CURVES = (
 )
 _PARTS = 20
 _READ: dict[Any, Pictures] = {}
+Found = dict[str, Any]
 _SPLIT_SEED = 0  # every piece has the same pictures for teaching, steering and choosing
 
 
@@ -61,7 +62,14 @@ class Job:
 
     def needs(self, piece: Piece) -> tuple[Piece, ...]:
         """The pieces whose results a piece starts from."""
+        if piece.network == RANDOM and self.size.matched:
+            return (self.match(piece),)
         return self.experiment.needs(piece, self.plan)
+
+    def match(self, piece: Piece) -> Piece:
+        """The search whose answer a random network costs as much as."""
+        searches = [p for p in self.plan if p.kind == "search" and p.network == self.experiment.main]
+        return searches[piece.number % len(searches)]
 
     def target(self, space: SearchSpace) -> Target:
         """What networks of a space should cost."""
@@ -85,13 +93,29 @@ def do_piece(job: Job, piece: Piece) -> dict[str, Any]:
         RequestError: the pictures are missing, the disk refuses, or the piece is in work elsewhere.
     """
     setting = make_setting(job, piece)
-    with RunFolder.create(job.results / "work" / piece.file, {**job.to_json(), "piece": piece.file}) as folder:
-        store = ClockedStore(folder, piece.kind)
+
+    def act(store: ClockedStore) -> dict[str, Any]:
         found = _search(setting, store) if piece.kind == "search" else _train(setting, job, piece, store)
-        text = to_json({"piece": piece.file, **found, **store.times, "device": str(setting.runtime.device)})
-        write_atomically(piece_path(job.results, piece), (text + "\n").encode())
+        return {**found, "device": str(setting.runtime.device)}
+
+    return finish(job.results, piece, piece.kind, job.to_json(), act)
+
+
+def finish(
+    results: Path, piece: Named, stage: str, configuration: Mapping[str, Any], act: Callable[[ClockedStore], Found]
+) -> Found:
+    """Does what ``act`` does in a folder of the piece's own, and writes what it found and the times it took.
+
+    Raises:
+        RequestError: the disk refuses, or the piece is in work elsewhere.
+    """
+    with RunFolder.create(results / "work" / piece.file, {**configuration, "piece": piece.file}) as folder:
+        store = ClockedStore(folder, stage)
+        found = act(store)
+        text = to_json({"piece": piece.file, **found, **store.times})
+        write_atomically(piece_path(results, piece), (text + "\n").encode())
         folder.remove_checkpoint(store.checkpoint)
-    done: dict[str, Any] = json.loads(text)
+    done: Found = json.loads(text)
     return done
 
 
@@ -179,11 +203,11 @@ def sampled(lines: Sequence[Mapping[str, Any]]) -> int | None:
     return round(float(np.dot(steps, [line["samples_per_step"] for line in lines])))
 
 
-def curves(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
+def curves(lines: Sequence[Mapping[str, Any]], names: Sequence[str] = _CURVES) -> dict[str, list[float | None]]:
     """Means of the metrics over each of twenty parts of a search, in order; the last is what it came to."""
     parts = np.array_split(np.arange(len(lines)), min(_PARTS, len(lines)))
     found: dict[str, list[float | None]] = {}
-    for name in _CURVES:
+    for name in names:
         columns = [[lines[i][name] for i in part if lines[i].get(name) is not None] for part in parts]
         found[name] = [float(np.mean(c)) if c else None for c in columns]
     return found
@@ -203,12 +227,16 @@ def _train(setting: Setting, job: Job, piece: Piece, store: ClockedStore) -> dic
 
 def network_of(space: SearchSpace, job: Job, piece: Piece) -> dict[str, Any]:
     """The choices that a training trains: found by its search, changed from what was found, or random."""
-    if piece.network == RANDOM:
-        return random_network(space, job.target(space), piece.number)
+    target = job.target(space)
+    if piece.network == RANDOM and not job.size.matched:
+        return random_network(space, target, piece.number)
     started_from = [read_piece(job.results, need) for need in job.needs(piece)]
     known = [content for content in started_from if content is not None]
     if len(known) < len(started_from):
         raise RuntimeError(f"{piece.file} was started before what it needs was done")
+    if piece.network == RANDOM:
+        cost = known[0]["choice"]["costs"][target.cost]
+        return random_network(space, target.moved_to(cost), piece.number)
     values: dict[str, Any] = (
         best(known)["architecture"] if piece.network == BEST_RANDOM else known[0]["choice"]["architecture"]
     )
