@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +16,10 @@ from fpnas.sizes import SIZES
 from fpnas.variants import EXPERIMENT, QUESTIONS, VARIANTS, uniform_splits
 from sartor.space import SearchSpace
 from sartor.storage import to_json, write_atomically
-from searches import contrasts, work
+from searches import comparison, contrasts, work
 from searches.networks import random_network
 from searches.pieces import RANDOM, Piece
+from searches.pieces import comparison as comparison_plan
 from searches.work import Job
 from searches.worklist import piece_path
 
@@ -106,7 +108,27 @@ def test_the_main_search_has_the_whole_length() -> None:
     """And those that are compared a part of it."""
     size = SIZES["cpu"]
     assert EXPERIMENT.variant(EXPERIMENT.main).epochs(size) == size.search.epochs
-    assert VARIANTS["joint"].epochs(size) == pytest.approx(0.2 * size.search.epochs)
+    assert VARIANTS["joint"].epochs(size) == pytest.approx(0.16 * size.search.epochs)
+
+
+def test_random_networks_cost_what_the_answers_do(tmp_path: Path) -> None:
+    """In turn: number 3 of two searches has the MACs of the second one's answer, within 5 %, and waits for it."""
+    size = dataclasses.replace(SIZES["smoke"], matched=True)
+    job = Job(tmp_path, EXPERIMENT, size, tuple(comparison_plan(EXPERIMENT.main, [4, 2], 4, long=False)))
+    piece = Piece("short", RANDOM, 3)
+    assert job.needs(piece) == (Piece("search", EXPERIMENT.main, 2),)
+    for piece_done in job.plan:
+        content = fake(job, piece_done)
+        if piece_done.kind == "search":
+            content["choice"]["costs"] = {"macs": 7e4 if piece_done.number == 2 else 1e5}
+        write_atomically(piece_path(tmp_path, piece_done), to_json(content).encode())
+    space = space_of(RANDOM)
+    macs = space.cost("macs")(space.encode(work.network_of(space, job, piece))[None])[0]
+    assert 0.95 * 7e4 <= macs <= 1.05 * 7e4
+    matched = comparison.collect(job)["matched"]["test_accuracy"]
+    assert matched["differences"] == {"4": 54 - (50 + 52) / 2, "2": 52 - (51 + 53) / 2}
+    assert matched["interval"][0] < matched["mean"] < matched["interval"][1]
+    assert "+3.00, +0.00" in comparison.document(comparison.collect(job), EXPERIMENT)
 
 
 def test_samples_are_counted_from_the_lines_of_the_log() -> None:
