@@ -57,9 +57,7 @@ def _brute_force(fit: OrderedFit) -> Array:
 
 @pytest.mark.parametrize("strength", [0.0, 3.0])
 @pytest.mark.parametrize("seed", range(6))
-def test_orders_agree_with_brute_force(
-    seed: int, strength: float
-) -> None:
+def test_orders_agree_with_brute_force(seed: int, strength: float) -> None:
     """Least squares with orders and without negative parameters: the minimum."""
     fit = _fit(np.random.default_rng(seed), strength)
     expected = _brute_force(fit)

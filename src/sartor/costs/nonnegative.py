@@ -12,6 +12,7 @@ Array = NDArray[np.float64]
 _TOLERANCE = 1e-10
 _MOST_STEPS = 20_000
 _CHECK_EVERY = 100
+_SETTLED = 1e-7  # an improvement in so many steps that is smaller, relatively, ends them
 
 
 def solve_nonnegative(gram: Array, target: Array) -> Array:
@@ -75,7 +76,7 @@ class OrderedFit:
         """
         x = np.zeros(self.count) if start is None else np.maximum(start, 0.0)
         steps = 1.0 / self._row_sums()
-        ahead, speed, checked = x, 1.0, np.inf
+        ahead, speed, checked = x, 1.0, self.value(x)
         for count in range(_MOST_STEPS):
             gradient = self._gradient(ahead)
             moved = np.maximum(ahead - steps * gradient, 0.0)
@@ -87,7 +88,7 @@ class OrderedFit:
             x, speed = moved, faster
             if count % _CHECK_EVERY == _CHECK_EVERY - 1:
                 value = self.value(x)
-                if checked - value <= _TOLERANCE * checked:
+                if checked - value <= _SETTLED * checked:
                     break
                 checked = value
         return x
