@@ -1,0 +1,1 @@
+"""Methods beside random search at equal cost: on tables of trained architectures, whose truth is known."""

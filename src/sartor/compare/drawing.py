@@ -1,0 +1,110 @@
+"""The files of a comparison: the document, a row per search, and the picture of regrets over queries."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sartor.optional import require
+from sartor.report import theme
+from sartor.storage import to_json, write_atomically
+
+DOCUMENT, SEARCHES, CURVES = "comparison.json", "searches.csv", "regret.png"
+_VEGA_LITE = "6.4"
+
+
+def write_files(document: Mapping[str, Any], folder: Path) -> None:
+    """Writes all three into ``folder``.
+
+    Raises:
+        RequestError: the disk refuses, or the renderer of the extra ``report`` is missing.
+    """
+    write_atomically(folder / DOCUMENT, (to_json(document) + "\n").encode())
+    write_atomically(folder / SEARCHES, searches_csv(document).encode())
+    engine = require("vl_convert", extra="report")
+    png: bytes = engine.vegalite_to_png(
+        theme.resolve(regret_chart(document), theme.LIGHT), vl_version=_VEGA_LITE, scale=2.0, allowed_base_urls=[]
+    )
+    write_atomically(folder / CURVES, png)
+
+
+def searches_csv(document: Mapping[str, Any]) -> str:
+    """One line per search: what was found, and how much it loses to the best."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    costs = list(document["budget"])
+    writer.writerow(["method", "seed", "regret_points", "regret_fit_points", *costs, "answer", "answer_fit"])
+    for name, row in document["methods"].items():
+        for seed, answer in enumerate(row["answers"]):
+            writer.writerow(
+                [
+                    name,
+                    seed,
+                    f"{row['regrets'][seed]:.6g}",
+                    f"{row['regrets_fit'][seed]:.6g}",
+                    *(row["costs"][cost][seed] for cost in costs),
+                    " ".join(map(str, answer)),
+                    " ".join(map(str, row["answers_fit"][seed])),
+                ]
+            )
+    return text.getvalue()
+
+
+def regret_chart(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Regret over the number of queries in Vega-Lite: means with 95 % bands; random search in grey."""
+    names = [name for name, row in document["methods"].items() if row["answers"]]
+    scale = theme.series_scale(names, grey="random")
+    colour = {
+        "field": "method",
+        "type": "nominal",
+        "scale": {"domain": scale["domain"], "range": scale["colours"]},
+    }
+    x = {"field": "queries", "type": "quantitative", "scale": {"type": "log"}, "title": "Queries"}
+    title = "Regret (points of true accuracy)"
+    line = {"field": "regret", "type": "quantitative", "title": title}
+    dash = {"field": "method", "type": "nominal", "scale": {"domain": scale["domain"], "range": scale["dashes"]}}
+    budget = ", ".join(f"{kind} at most {value:,}" for kind, value in document["budget"].items())
+    subtitle = f"{budget}; {document['seeds']} seeds, 95 % bands"
+    if document["noise"]:
+        subtitle += f", noise of {document['noise']:g} points on every look"
+    return {
+        "title": {"text": f"{document['table']['name']}: answer so far", "subtitle": subtitle},
+        "width": 680,
+        "height": 340,
+        "padding": 16,
+        "data": {"values": list(_points(document, names))},
+        "layer": [
+            {
+                "mark": {"type": "area", "opacity": 0.15},
+                "encoding": {
+                    "x": x,
+                    "y": {"field": "low", "type": "quantitative", "title": title},
+                    "y2": {"field": "high"},
+                    "color": colour,
+                },
+            },
+            {
+                "mark": {"type": "line", "strokeWidth": 2},
+                "encoding": {"x": x, "y": line, "color": colour, "strokeDash": dash},
+            },
+        ],
+        "config": {**theme.CONFIG, "background": "@card", "font": "Liberation Sans, Arial, sans-serif"},
+    }
+
+
+def _points(document: Mapping[str, Any], names: list[str]) -> Iterator[dict[str, Any]]:
+    for name in names:
+        curve = document["methods"][name]["curve"]
+        moments = zip(document["curve_queries"], curve["regret_mean"], curve["low"], curve["high"], strict=True)
+        for queries, mean, low, high in moments:
+            if mean is not None:
+                yield {
+                    "method": name,
+                    "queries": queries,
+                    "regret": mean,
+                    "low": mean if low is None else low,
+                    "high": mean if high is None else high,
+                }
