@@ -240,6 +240,7 @@ def test_amounts_and_rates_are_drawn_from_zero(policy: report.ReportData) -> Non
     }
     assert zeros < {row["quantity"] for row in rows if row["role"] == "line"}
     assert any("Effective samples" in line for line in figure.caption)
+    assert any("batch norms measured anew" in line for line in figure.caption)
 
 
 def test_histories_end_with_the_search(policy: report.ReportData) -> None:

@@ -137,7 +137,12 @@ def _caption(data: ReportData) -> list[str]:
         own = [row.platform for row in data.search_rows if row.own_ratio is not None]
         hollow = f"; hollow: of the most probable one, where a budget forbids it ({words.listed(own)})" if own else ""
         found.append(text + hollow + ".")
-    if any(point.quantity == "effective_samples" for point in data.search.points):
+    present = {point.quantity for point in data.search.points}
+    if "mode_accuracy" in present:
+        found.append(
+            "The most probable network is judged with the shared weights of that moment, its batch norms measured anew."
+        )
+    if "effective_samples" in present:
         found.append(
             "Effective samples: one over the sum of the squared weights that the samples' likelihoods give them. As "
             "many as there are samples: none explains the pictures better than another; one: a single sample decides."
