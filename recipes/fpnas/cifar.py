@@ -7,8 +7,8 @@
 
 The paper compares with other searches; this asks first whether there is anything to be found. The whole search is
 repeated from several seeds; every answer and N random networks of the same MACs (within 5 % of one of the answers, in
-turn) are trained alone with the same recipe. Means, spreads, and the difference with its 95 % interval go to cifar_results.json and
-cifar_tables.md in the results folder, beside a histogram.
+turn) are trained alone with the same recipe. Means, spreads, and the difference with its 95 % interval go to
+cifar_results.json and cifar_tables.md in the results folder, beside a histogram.
 
 The results folder is the state: killed, the same command goes on, from the last checkpoint of the pieces in work; with
 more ``--seeds`` or ``--randoms`` it adds what is missing. ``--publish`` also writes into recipes/results.
