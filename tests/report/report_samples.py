@@ -220,6 +220,40 @@ def cell_result() -> dict[str, Any]:
     }
 
 
+def anytime_result() -> dict[str, Any]:
+    """A run with cells and a network with three exits, which serves two platforms, beside one baseline."""
+    result = cell_result()
+    cell = {"normal_0_0": "sep_conv_3x3", "normal_0_1": "skip_connect", "normal_1_0": "none"}
+    cell |= {"normal_1_1": "dil_conv_5x5", "normal_1_2": "max_pool_3x3"}
+    for k, platform in enumerate(result["platforms"]):
+        platform |= {"architecture": cell, "exit": 2 * k, "budgets": {"macs": (k + 1) * 12e6}}
+    exits = [_exit(k, 50.0 + 6 * k) for k in range(3)]
+    batches = [
+        {"planned": c, "mean_cost": c, "accuracy": 55.0, "shares": [0.5, 0.3, 0.2], "thresholds": [0.9, 0.8]}
+        for c in (5e6, 9e6, 14e6)
+    ]
+    stages = {"folder": "anytime", "top1_agreement": [1.0] * 3}
+    anytime = {"path": "anytime.safetensors", "bytes": 9, "exits": exits, "batches": batches, "stages": stages}
+    msdnet = {"name": "msdnet", "platforms": [], "anytime": {"exits": [_exit(k, 48.0 + 6 * k) for k in range(3)]}}
+    return {**result, "anytime": anytime, "baselines": [msdnet]}
+
+
+def _exit(k: int, accuracy: float) -> dict[str, Any]:
+    costs = {
+        "macs": 6e6,
+        "anytime_macs": 5e6,
+        "lazy_macs": 4e6,
+        "params": 9e4,
+        "anytime_params": 8e4,
+        "lazy_params": 7e4,
+    }
+    row: dict[str, Any] = {"exit": k, **{name: int(cost * (k + 1)) for name, cost in costs.items()}}
+    row |= {"stored_params": 300_000, "stored_bytes": 1_200_000}
+    for prefix in ("val", "test"):
+        row |= {f"{prefix}_accuracy": accuracy, f"{prefix}_ensemble_accuracy": accuracy + k}
+    return row
+
+
 def metrics(seed: int = 0, steps: int = 3000) -> list[dict[str, Any]]:
     """A search with temperature, a training, and a baseline's training."""
     rng = np.random.default_rng(seed)

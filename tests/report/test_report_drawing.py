@@ -27,6 +27,7 @@ pytest.importorskip("vl_convert")
 pytest.importorskip("jinja2")
 
 POLICY_FIGURES = ("networks", "search", "policy", "policy_end")
+ANYTIME_FIGURES = ("anytime", "batches")
 LOADING = {"src", "href", "srcset", "data", "poster", "action", "xlink:href", "background"}
 
 
@@ -107,7 +108,9 @@ def test_page_carries_its_data(page: str, seven: report.ReportData) -> None:
     scripts = Page(page).scripts
     assert json.loads(scripts["result"]) == json.loads(json.dumps(seven.result))
     drawing = json.loads(scripts["drawing"])
-    assert list(drawing["figures"]) == [name for name in report.figures if name not in POLICY_FIGURES]
+    assert list(drawing["figures"]) == [
+        name for name in report.figures if name not in (*POLICY_FIGURES, *ANYTIME_FIGURES)
+    ]
     labels = [view["labels"] for view in drawing["figures"]["accuracy_cost"]["views"]]
     assert labels[0] == ["Test accuracy", "MACs"]
     assert ["Validation accuracy", "peak memory"] in labels
@@ -120,6 +123,16 @@ def test_every_platform_has_a_row(page: str, seven: report.ReportData) -> None:
         assert row.answer in text
         assert f"{row.costs['macs']:,}" in page
     assert "of 14" in text
+
+
+def test_networks_with_exits_have_a_section(tmp_path: Path) -> None:
+    """Exits with the platforms they serve, the curves of both systems, and the cells as a graph; no table of blocks."""
+    report.write_html(report.build(samples.anytime_result(), []), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    drawing = json.loads(Page(page).scripts["drawing"])["figures"]
+    assert set(ANYTIME_FIGURES) <= set(drawing) and "networks" not in drawing
+    assert page.count('<svg class="cell"') == 1 and "serves small" in page and "15,000,000" in page
+    assert Page(page).addresses is not None and "anytime/anytime.json" in page
 
 
 def test_missed_budgets_are_marked(tmp_path: Path) -> None:
@@ -160,7 +173,10 @@ def test_every_figure_is_a_picture(
 ) -> None:
     """Each figure renders to a PNG of a sensible size without a browser."""
     path = tmp_path / f"{name}.png"
-    report.write_png(policy if name in POLICY_FIGURES else seven, name, path, scale=1)
+    data = policy if name in POLICY_FIGURES else seven
+    if name in ANYTIME_FIGURES:
+        data = report.build(samples.anytime_result(), [])
+    report.write_png(data, name, path, scale=1)
     head = path.read_bytes()[:24]
     assert head[:8] == b"\x89PNG\r\n\x1a\n"
     width, height = (int.from_bytes(head[k : k + 4], "big") for k in (16, 20))

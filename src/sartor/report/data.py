@@ -8,7 +8,9 @@ from typing import Any
 
 from sartor.errors import RequestError
 from sartor.report import words
+from sartor.report.anytime import Anytime, anytime
 from sartor.report.beliefs import Beliefs, beliefs, thinned
+from sartor.report.cells import DrawnCell, cells
 from sartor.report.curves import CurvePoint, curves
 from sartor.report.decisions import Choice, Shared, Width, choices, shared, widths
 from sartor.report.network import Networks, networks
@@ -60,6 +62,8 @@ class ReportData:
     all_widths: bool  # every decision is a width
     shared: tuple[Shared, ...]
     networks: Networks
+    cells: tuple[DrawnCell, ...]
+    anytime: Anytime | None
     search: SearchCurves
     search_rows: tuple[SearchRow, ...]
     beliefs: Beliefs
@@ -108,7 +112,9 @@ def build(result: AnyResult, metrics: Iterable[AnyMetric]) -> ReportData:
     points = _points(clean, systems[0].name, cloud)
     log = list(metrics)
     lines = curves(log)
-    found = networks(clean, systems[0].name)
+    drawn_cells = cells(clean["platforms"][0]["architecture"])
+    # The blocks of a network of cells are the same few operations over and over.
+    found = Networks() if drawn_cells else networks(clean, systems[0].name)
     search = search_curves(log, [platform["name"] for platform in clean["platforms"]])
     believed = beliefs(clean)
     own = own_answers(clean, believed)
@@ -124,11 +130,13 @@ def build(result: AnyResult, metrics: Iterable[AnyMetric]) -> ReportData:
         against=against.name if against else None,
         points=points,
         # Where there is a table of blocks, widths are expansions too, and channels stand in the table.
-        widths=() if found.cells else widths(clean, drawn),
+        widths=() if found.cells or drawn_cells else widths(clean, drawn),
         choices=choices(clean),
         all_widths=kinds == {"width"},
-        shared=shared(clean, systems[0], against, found.same),
+        shared=() if drawn_cells else shared(clean, systems[0], against, found.same),
         networks=found,
+        cells=drawn_cells,
+        anytime=anytime(clean, systems[0].name),
         search=search,
         search_rows=search_rows(clean["method"], search, believed, platforms, own),
         beliefs=believed,

@@ -147,6 +147,7 @@ class WeightedAccuracy(TypedDict, total=False):
 class _BaselineOptional(TypedDict, total=False):
     description: str
     weighted_accuracy: WeightedAccuracy
+    anytime: dict[str, Any] | None  # the exits and batches of its network with exits, as in Anytime
 
 
 class Baseline(_BaselineOptional):
@@ -191,6 +192,18 @@ class Slimmable(TypedDict, total=False):
     switches: list[str]
 
 
+class Anytime(TypedDict, total=False):
+    """The network with exits that serves all platforms."""
+
+    path: str
+    bytes: int
+    # Per exit: costs by every count (sartor.anytime.ExitCost), and accuracies in percent of the exit and of the mean of
+    # the exits so far, on both sets (val_accuracy, val_ensemble_accuracy, test_accuracy, test_ensemble_accuracy).
+    exits: list[dict[str, Any]]
+    batches: list[dict[str, Any]]  # by mean cost: planned, mean_cost, accuracy, shares, thresholds
+    stages: dict[str, Any] | None  # the exported folder, and what its verification found per exit
+
+
 class _ResultOptional(TypedDict, total=False):
     space: Space
     data: Data
@@ -199,6 +212,7 @@ class _ResultOptional(TypedDict, total=False):
     cloud: list[CloudPoint]
     policy: dict[str, PolicyTrace]  # by platform; empty for methods without a policy
     slimmable: Slimmable | None
+    anytime: Anytime | None
     search_seconds: float | None
     train_seconds: float | None
     baseline_seconds: float | None

@@ -89,13 +89,14 @@ def search_rows(
         return ()
     entropy, ratio = curves.ends("entropy_nats"), curves.ends("cost_ratio")
     others = {answer.platform: target_ratio(method, answer.own_uses) for answer in own}
+    starts = curves.start_entropy or {}
     return tuple(
         SearchRow(
             row.name,
-            (curves.start_entropy or {}).get(row.name),
-            entropy.get(row.name),
+            starts.get(row.name, starts.get(EVERYONE)),
+            entropy.get(row.name, entropy.get(EVERYONE)),
             *beliefs.settled(row.name),
-            ratio.get(row.name),
+            ratio.get(row.name, ratio.get(EVERYONE)),
             target_ratio(method, row.uses),
             others.get(row.name),
         )
