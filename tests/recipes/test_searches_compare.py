@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from searches.compare import best_of, difference, share_below, summary, t_quantile, welch
+from searches.compare import best_of, difference, mean_interval, share_below, summary, t_quantile, welch
 
 stats = pytest.importorskip("scipy.stats")
 
@@ -24,6 +24,16 @@ def test_welch_interval() -> None:
     expected = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
     assert welch(a, b) == pytest.approx([expected.low, expected.high], rel=1e-6)
     assert welch(np.full(2, 3.0), np.full(4, 1.0)) == [2.0, 2.0]
+
+
+def test_interval_of_a_mean() -> None:
+    """That of scipy's one-sample t test; none for a single value."""
+    values = [0.4, -0.6, 0.9]
+    expected = stats.ttest_1samp(values, 0.0).confidence_interval()
+    found = mean_interval(values)
+    assert found["mean"] == pytest.approx(0.7 / 3)
+    assert found["interval"] == pytest.approx([expected.low, expected.high], rel=1e-6)
+    assert mean_interval([1.0]) == {"mean": None, "interval": None}
 
 
 def test_differences() -> None:
