@@ -45,7 +45,8 @@ def overview(results: Path) -> str:
     found = _read(results / "tunas_table_oracle.json")
     rows += [] if found is None else table_oracle_report.overview_rows(found)
     rows += _search_rows(results / "fpnas_cifar_cpu_results.json", fpnas.comparison_rows)
-    rows += _search_rows(results / "fpnas_ablations_cpu_results.json", fpnas.ablation_rows)
+    for size in ("cpu", "cpu_fine"):
+        rows += _search_rows(results / f"fpnas_ablations_{size}_results.json", fpnas.ablation_rows)
     for name, describe in (("landscape", fpnas.landscape_rows), ("table", fpnas.table_rows)):
         found = _read(results / f"fpnas_{name}.json")
         rows += [] if found is None else describe(found)

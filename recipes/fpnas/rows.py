@@ -9,7 +9,9 @@ import numpy as np
 
 from fpnas.variants import EXPERIMENT
 from searches import rows
+from searches.comparison import scaled
 from searches.rows import Row
+from searches.text import spread
 
 # Of the paper, for FBNetV2-F: entropy at epoch 80 in nats, and thousands of samples in all (Figure 4, Table 5).
 PAPER = {
@@ -18,6 +20,13 @@ PAPER = {
     "mixed, epoch 80": (30.6, 54.3),
     "mixed, epoch 150": (30.6, 51.8),
 }
+# Searches whose samples and time are compared, with the paper's figures (sections 5.2.1 and 5.3).
+_COMPARED = (
+    ("joint", "fixed_14", "60 %, 1.8 times"),
+    ("mixed_80", "fixed_14", "64 %, 2.1 times"),
+    ("fine", "fine_fixed_14", "-"),
+)
+_TABLE_7 = ("mixed_80", "splits_2", "splits_4", "splits")
 # What adaptive sampling and mixed distributions save against 14 fixed samples (sections 5.2 and 5.3).
 _SAVED = {"joint": "60 %", "mixed, epoch 80": "64 %"}
 
@@ -37,20 +46,25 @@ def comparison_rows(found: Mapping[str, Any], machine: str) -> list[Row]:
 
 
 def ablation_rows(found: Mapping[str, Any], machine: str) -> list[Row]:
-    """One row per question, and what adaptive sampling and mixed distributions save against 14 fixed samples."""
+    """One row per question, what adaptive sampling and mixed distributions save, and what splits cost."""
     variants = found["variants"]
-    base = variants["fixed_14"]
-    saved = []
-    for name, paper in (("joint", "60 %, 1.8 times"), ("mixed_80", "64 %, 2.1 times")):
-        own = variants[name]
-        known = own["sampled"]["mean"] is not None and base["sampled"]["mean"] is not None
-        ours = "-"
-        if known:
-            share = 1 - own["sampled"]["mean"] / base["sampled"]["mean"]
-            ours = f"{share:.0%}, {base['seconds']['mean'] / own['seconds']['mean']:.2f} times"
-        title = f"FP-NAS, {name} against 14 fixed samples: samples saved, processor time saved"
-        saved.append([title, paper, ours, "same", ""])
-    return [*rows.ablation_rows(found, EXPERIMENT, machine), *saved]
+    more = []
+    for name, base, paper in _COMPARED:
+        if variants[name]["searches"] and variants[base]["searches"]:
+            title = f"FP-NAS, `{name}` against `{base}`: samples saved, processor time saved"
+            more.append([title, paper, _saved(variants[name], variants[base]), "same", ""])
+    costs = [variants[name]["costs"]["macs"] for name in _TABLE_7]
+    if all(cost["mean"] for cost in costs):
+        ours = ", ".join(spread(scaled(cost, 1e-6), 3) for cost in costs)
+        title = f"FP-NAS, Table 7: MMACs of {', '.join(f'`{name}`' for name in _TABLE_7)}"
+        more.append([title, "58, 65, 79, 66", ours, "same", ""])
+    return [*rows.ablation_rows(found, EXPERIMENT, machine), *more]
+
+
+def _saved(own: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+    """``60%, 1.80 times``: of the samples, and of the time of the processor."""
+    samples, seconds = (own[key]["mean"] / base[key]["mean"] for key in ("sampled", "seconds"))
+    return f"{1 - samples:.0%}, {1 / seconds:.2f} times"
 
 
 def landscape_rows(found: Mapping[str, Any]) -> list[list[str]]:

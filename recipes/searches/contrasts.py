@@ -80,6 +80,7 @@ def document(found: Mapping[str, Any], experiment: Experiment) -> str:
     if experiment.with_main:
         share = found["size"]["ablation_share"]
         head += f"; `{experiment.main}` is the search of cifar.py, every other one has {share:g} of its length"
+    found = _started(found)
     sections = {
         "Searches that differ in one thing": _variants(found),
         "The same as differences (points, 95 % interval of Welch), the paper's on ImageNet beside them": _questions(
@@ -88,6 +89,13 @@ def document(found: Mapping[str, Any], experiment: Experiment) -> str:
         "Cost of the most probable network and of the last samples, from the target (%)": _costs(found),
     }
     return text.document(f"{head}.", sections)
+
+
+def _started(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures without those of searches that were not run."""
+    variants = {name: v for name, v in found["variants"].items() if v["searches"] or v["test_accuracy"]["count"]}
+    questions = [q for q in found["questions"] if q["changed"] in variants and q["base"] in variants]
+    return {**found, "variants": variants, "questions": questions}
 
 
 def _variants(found: Mapping[str, Any]) -> str:

@@ -47,14 +47,16 @@ def comparison_rows(
 
 
 def ablation_rows(found: Mapping[str, Any], experiment: Experiment, machine: str) -> list[Row]:
-    """One row per question."""
+    """One row per question whose two sides were run."""
     size = found["size"]["name"]
-    rows = []
-    for i, q in enumerate(found["questions"]):
+    rows: list[Row] = []
+    for q in found["questions"]:
         counts = [found["variants"][q[side]]["test_accuracy"]["count"] for side in ("changed", "base")]
+        if not all(counts):
+            continue
         searches = f"{counts[0]} against {counts[1]} searches"
-        setting = f"size `{size}`, {machine}, {searches}" if i == 0 else f"same, {searches}"
-        command = f"`python recipes/{experiment.name}/ablations.py --size {size} ...`" if i == 0 else ""
+        setting = f"same, {searches}" if rows else f"size `{size}`, {machine}, {searches}"
+        command = "" if rows else f"`python recipes/{experiment.name}/ablations.py --size {size} ...`"
         title = f"{experiment.title}, {q['title']} (points, 95 % interval)"
         rows.append([title, shown(q["paper"], 1, "+"), interval(q["test_accuracy"]), setting, command])
     return rows
