@@ -71,6 +71,9 @@ def timeless(result: dict[str, Any]) -> dict[str, Any]:
     for platform in kept["platforms"]:
         for key in ("latency_ms", "latency_spread_ms"):
             platform.pop(key)
+    stages = (kept.get("anytime") or {}).get("stages") or {}
+    for key in [key for key in stages if key.startswith("latency")]:
+        stages.pop(key)
     return kept
 
 
