@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fpnas import rows as fpnas
+from ranas import rows as ranas
 from sartor.errors import RequestError, SartorError
 from sartor.storage import write_atomically
 from searches.text import table
@@ -50,6 +51,11 @@ def overview(results: Path) -> str:
     for name, describe in (("landscape", fpnas.landscape_rows), ("table", fpnas.table_rows)):
         found = _read(results / f"fpnas_{name}.json")
         rows += [] if found is None else describe(found)
+    rows += _search_rows(results / "ranas_anytime_cpu_results.json", ranas.anytime_rows)
+    rows += _search_rows(results / "ranas_ablations_cpu_results.json", ranas.ablation_rows)
+    rows += _search_rows(results / "ranas_collapse_cpu_results.json", ranas.collapse_rows)
+    found = _read(results / "ranas_costs.json")
+    rows += [] if found is None else ranas.cost_rows(found)
     return table(HEADER, rows)
 
 
