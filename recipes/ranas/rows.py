@@ -118,8 +118,9 @@ def cost_rows(found: Mapping[str, Any]) -> list[Row]:
                 f"MS-RANAS, axis of Figure {9 if classes == '10' else 10} (1e8 MACs): exits of the final network",
                 f"crosses MSDNet at {crossing:g}",
                 axis,
-                f"exact; network R, {ours[-1]['params'] / 1e6:.2f} M parameters (MSDNet: {theirs[-1]['params'] / 1e6:.2f} "
-                f"M, {theirs[0]['macs'] / 1e8:.2f} to {theirs[-1]['macs'] / 1e8:.2f})",
+                f"exact; network R, {ours[-1]['params'] / 1e6:.2f} M parameters "
+                f"(MSDNet: {theirs[-1]['params'] / 1e6:.2f} M, {theirs[0]['macs'] / 1e8:.2f} to "
+                f"{theirs[-1]['macs'] / 1e8:.2f})",
                 "",
             ]
         )
