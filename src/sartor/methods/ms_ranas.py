@@ -30,7 +30,7 @@ from sartor.methods.mixture.cells import Cells
 from sartor.methods.mixture.cost_pull import CostPull
 from sartor.methods.mixture.exits import Service
 from sartor.methods.mixture.relaxation import Relaxation
-from sartor.methods.mixture.settings import MSRANASSettings
+from sartor.methods.mixture.settings import SEARCH_RECIPE, TRAIN_RECIPE, MSRANASSettings
 from sartor.methods.mixture.stability import EigenvalueWatch
 from sartor.methods.mixture.trace import MixtureTrace
 from sartor.methods.policy_method import costs_of, root_of_steps
@@ -55,33 +55,8 @@ class MSRANAS(Method):
     settings: MSRANASSettings
     # A search lasts its epochs, whatever the measurements of its curvature cost.
     varying_cost: ClassVar[bool] = True
-    search_defaults: ClassVar[Mapping[str, Any]] = {
-        "epochs": 50,
-        "batch_size": 64,
-        "learning_rate": 0.025,
-        "per_pictures": 64,
-        "schedule": "cosine",
-        "final_rate": 0.001,
-        "momentum": 0.9,
-        "weight_decay": 3e-4,
-        "gradient_clip": 5.0,
-        "recompute": False,
-    }
-    train_defaults: ClassVar[Mapping[str, Any]] = {
-        "epochs": 600,
-        "batch_size": 96,
-        "mode": "anytime",
-        "learning_rate": 0.025,
-        "per_pictures": 96,
-        "schedule": "cosine",
-        "momentum": 0.9,
-        "nesterov": False,
-        "weight_decay": 3e-4,
-        "gradient_clip": 5.0,
-        "dropout": 0.0,
-        "drop_path": 0.2,
-        "drop_path_ramp": True,
-    }
+    search_defaults: ClassVar[Mapping[str, Any]] = SEARCH_RECIPE
+    train_defaults: ClassVar[Mapping[str, Any]] = TRAIN_RECIPE
 
     def __init__(
         self, space: Any, platforms: Sequence[Platform], settings: MSRANASSettings | None = None, seed: int = 0
@@ -143,9 +118,8 @@ class MSRANAS(Method):
         """One step of alpha."""
         relaxation, settings = self.relaxation, self.settings
         loss, outer = evaluator.gradient(self._selection(before), order=settings.order)
-        gradient = relaxation.pullback(outer) + settings.weight_decay * relaxation.values
-        if settings.cost_weight:
-            gradient += settings.cost_weight * relaxation.log_pullback(self.pull(relaxation.log_weights())[1])
+        of_loss = relaxation.pullback(outer)
+        gradient = of_loss + self.pull.gradient(relaxation, of_loss) + settings.weight_decay * relaxation.values
         rate = settings.rate
         if settings.rate_rule == "scaled" and self.step_share:  # the first step does not know how many there are
             rate /= root_of_steps(_PAPER_STEPS, settings.warmup, 0.0, self.step_share)
@@ -184,7 +158,8 @@ class MSRANAS(Method):
     @cached_property
     def pull(self) -> CostPull:
         """What budgets add to the gradient."""
-        return CostPull(self.cells, self.service, self.settings.cost, self.settings.cost_temperature)
+        s = self.settings
+        return CostPull(self.cells, self.service, s.cost, s.cost_temperature, s.cost_weight)
 
     # ------------------------------------------------------------------ answers
 
@@ -278,6 +253,7 @@ class MSRANAS(Method):
             "watch": None if self.watch is None else self.watch.state_dict(),
             "beliefs": self.beliefs.state_dict(),
             "step_share": self.step_share,
+            "loss_length": self.pull.loss_length,
             "stop": self.stop,
             "settled": self.settled,
         }
@@ -289,7 +265,8 @@ class MSRANAS(Method):
         if self.watch is not None:
             self.watch.load_state_dict(state["watch"])
         self.beliefs.load_state_dict(state["beliefs"])
-        self.step_share, self.stop, self.settled = state["step_share"], state["stop"], state["settled"]
+        self.step_share, self.pull.loss_length = state["step_share"], state["loss_length"]
+        self.stop, self.settled = state["stop"], state["settled"]
 
     # ------------------------------------------------------------------ inside
 

@@ -1,12 +1,41 @@
-"""The settings of MS-RANAS's search."""
+"""The settings of MS-RANAS's search, and the recipes of its two trainings, which are those of DARTS."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sartor.errors import RequestError
 from sartor.methods.mixture.cost_pull import CostRule
+
+SEARCH_RECIPE: Mapping[str, Any] = {
+    "epochs": 50,
+    "batch_size": 64,
+    "learning_rate": 0.025,
+    "per_pictures": 64,
+    "schedule": "cosine",
+    "final_rate": 0.001,
+    "momentum": 0.9,
+    "weight_decay": 3e-4,
+    "gradient_clip": 5.0,
+}
+
+TRAIN_RECIPE: Mapping[str, Any] = {
+    "epochs": 600,
+    "batch_size": 96,
+    "mode": "anytime",
+    "learning_rate": 0.025,
+    "per_pictures": 96,
+    "schedule": "cosine",
+    "momentum": 0.9,
+    "nesterov": False,
+    "weight_decay": 3e-4,
+    "gradient_clip": 5.0,
+    "dropout": 0.0,
+    "drop_path": 0.2,
+    "drop_path_ramp": True,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +51,10 @@ class MSRANASSettings:
     without it. ``edge_weights``: every node also weighs its edges (PC-DARTS), and cells are derived on the product.
 
     ``cost_weight`` times |E[cost] / target - 1| is added to the loss, E over derived cells whose probabilities are the
-    products of their weights to the power of 1 / ``cost_temperature``; ``cost: hinge`` counts only what is above. The
-    defaults were settled where the best cell is known (tests/methods/test_ms_ranas_budgets.py): the derived cell comes
-    to lie about the target. 0: budgets act when the cell is derived, and only then. ``lazy_costs``: an exit costs what
-    it reads, not all cells up to it.
+    products of their weights to the power of 1 / ``cost_temperature``; ``cost: hinge`` counts only what is above. null:
+    whatever the scale of the loss, the step for a budget is 0.3 times as long as that for the loss, so that the target
+    is met. 0: budgets act when the cell is derived, and only then. ``lazy_costs``: an exit costs what it reads, not
+    all cells up to it.
 
     Against collapse: ``warmup`` is the share of the search in which weights alone learn (PC-DARTS 0.3, DARTS 0);
     ``auxiliary_skip`` adds a skip to every edge outside the softmax, whose weight falls from 1 to 0 (DARTS-);
@@ -47,8 +76,8 @@ class MSRANASSettings:
     none: bool = True
     edge_weights: bool = False
     cost: CostRule = "absolute"
-    cost_weight: float = 0.1
-    cost_temperature: float = 0.1
+    cost_weight: float | None = None
+    cost_temperature: float = 0.03
     lazy_costs: bool = False
     warmup: float = 0.0
     auxiliary_skip: bool = False
@@ -68,7 +97,7 @@ class MSRANASSettings:
             "order": (self.order in (1, 2), "1 or 2"),
             "rate": (self.rate > 0, "more than 0"),
             "weight_decay": (self.weight_decay >= 0, "at least 0"),
-            "cost_weight": (self.cost_weight >= 0, "at least 0"),
+            "cost_weight": (self.cost_weight is None or self.cost_weight >= 0, "null or at least 0"),
             "cost_temperature": (self.cost_temperature > 0, "more than 0"),
             "warmup": (0 <= self.warmup < 1, "a share from 0 to below 1"),
             "skip_cap": (self.skip_cap is None or self.skip_cap >= 0, "null or at least 0"),
