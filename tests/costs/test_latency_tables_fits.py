@@ -81,15 +81,15 @@ def test_networks_give_back_their_sum() -> None:
     truth = {key: 1000.0 + sum(layer.macs for layer in piece.layers) for key, piece in pieces.items()}
     values = np.array([*truth.values(), 0.0])
     known = {key: i for i, key in enumerate(pieces)}
-    rows = biased_rows(space, 200, np.random.default_rng(0))
+    rows = biased_rows(space, 120, np.random.default_rng(0))
     members = block_members(space, rows, known)
     shown = np.bincount(members[members >= 0], minlength=len(pieces))
     assert shown.min() > 0
-    found, strength = fit_pairwise(space, pieces, rows, values[members].sum(axis=1).tolist())
+    found, strength = fit_pairwise(space, pieces, rows, values[members].sum(axis=1).tolist(), (0.0, 1.0))
     others = block_members(space, space.sample(50, np.random.default_rng(1)), known)
     predicted = np.array([*[found[key] for key in pieces], 0.0])[others].sum(axis=1)
     assert predicted == pytest.approx(values[others].sum(axis=1), rel=0.01)
-    assert strength in (0.0, 1.0, 10.0)
+    assert strength in (0.0, 1.0)
 
 
 def test_biased_samples_are_drawn_at_random() -> None:
@@ -100,7 +100,7 @@ def test_biased_samples_are_drawn_at_random() -> None:
     assert (first != second).any()
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v1", "proxylessnas"])
+@pytest.mark.parametrize("name", ["channel_bench_macro", "proxylessnas"])
 def test_minimum_norm(name: str) -> None:
     """Linear: other networks are met where they can be, and the checksums of a minimum-norm solution hold."""
     space = small_space(name)
