@@ -18,10 +18,11 @@ from torch import nn
 from sartor.anytime import AnytimePredictor, make_stages
 from sartor.anytime.evaluation import exit_logits
 from sartor.anytime.onnx_runner import OnnxRunner
-from sartor.blueprint import Blueprint
+from sartor.blueprint import Block, Blueprint
 from sartor.errors import RequestError, VerificationError
 from sartor.export import ModelCard, export_stages, verify_stages
 from sartor.export.onnx_file import Exporter
+from sartor.stack import Stack
 
 
 def reference(network: nn.Module, digits: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -153,3 +154,32 @@ def test_a_card_that_does_not_fit_is_refused(blueprint: Blueprint, network: nn.M
     with pytest.raises(RequestError, match="has 2 classes"):
         export_stages(network, blueprint, wrong_classes, tmp_path)
     assert not (tmp_path / "anytime.json").exists()
+
+
+def rectified(first_readers: tuple[str, str]) -> Blueprint:
+    """A stem that two later stages read, each after the activation of the given kind, or none."""
+    stem = Stack(1, 8).conv("conv", 4, kernel=3).batch_norm()
+    head = Stack(4, 8).global_pool().linear("linear", 10)
+    blocks = [Block("stem", ("pictures",), stem), Block("exit0", ("stem",), head, is_exit=True)]
+    for k, function in enumerate(first_readers, start=1):
+        stack = Stack(4, 8).activation(function) if function else Stack(4, 8)
+        stack = stack.conv("conv", 4, kernel=3).global_pool().linear("linear", 10)
+        blocks.append(Block(f"exit{k}", ("stem",), stack, stage=k, is_exit=True))
+    return Blueprint(tuple(blocks), 1, 8, "rectified")
+
+
+@pytest.mark.parametrize(
+    ("readers", "moved"), [(("relu", "relu"), True), (("relu", ""), False), (("relu", "swish"), False)]
+)
+def test_a_relu_of_all_readers_moves_to_the_maker(
+    readers: tuple[str, str], moved: bool, card: ModelCard, digits: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """Only where every later stage rectifies a tensor first, it is handed on rectified; answers stay as they were."""
+    blueprint = rectified(readers)
+    network = settled(blueprint)
+    export_stages(network, blueprint, card, tmp_path)
+    relus = [sum(n.op_type == "Relu" for n in onnx.load(tmp_path / f"stage{k}.onnx").graph.node) for k in range(3)]
+    assert relus == ([1, 0, 0] if moved else [0, 1, readers.count("relu") - 1])
+    x = OnnxRunner(tmp_path).prepare(digits[:5])
+    for ours, theirs in zip(OnnxRunner(tmp_path).logits(x), reference(network, digits[:5]), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)

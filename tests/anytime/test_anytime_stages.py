@@ -118,7 +118,7 @@ def test_a_running_stage_keeps_live_tensors_only(blueprint: Blueprint, network: 
         there |= set(module.stage.gives)
         later = {name for other in modules[position + 1 :] for name in other.stage.reads}
         with torch.no_grad():
-            module.run(alive, later)
+            module.run(alive)
         assert set(alive) == there & later
     assert not alive
 

@@ -12,27 +12,32 @@ from sartor.network import join_inputs
 
 
 class StageModule(nn.Module):
-    """One stage: takes the tensors it reads and gives its logits, then the tensors that later stages read."""
+    """One stage: takes the tensors it reads and gives its logits, then the tensors that later stages read.
 
-    def __init__(self, stage: Stage, blocks: nn.ModuleDict | nn.Sequential) -> None:
+    Args:
+        stage: which blocks, in order.
+        blocks: the network's, by name; they are shared, not copied.
+        needed: what later stages read, so that it is not freed here.
+    """
+
+    def __init__(self, stage: Stage, blocks: nn.ModuleDict | nn.Sequential, needed: Set[str] = frozenset()) -> None:
         super().__init__()
         self.stage = stage
         self.blocks = nn.ModuleList(blocks.get_submodule(block.name) for block in stage.blocks)
-        last_reader = {name: block.name for block in stage.blocks for name in block.inputs}
-        self._dying = [[n for n in set(b.inputs) if last_reader[n] == b.name] for b in stage.blocks]
+        last_reader = {name: block.name for block in stage.blocks for name in block.inputs if name not in needed}
+        self._wiring = [
+            (b.name, b.inputs, b.join, [name for name in set(b.inputs) if last_reader.get(name) == b.name])
+            for b in stage.blocks
+        ]
+        self._ends = stage.output not in needed
 
-    def run(self, alive: dict[str, Tensor], needed: Set[str] = frozenset()) -> Tensor:
-        """The logits; ``alive`` gains the tensors handed on, and loses those read for the last time.
-
-        ``needed`` names tensors of earlier stages that later ones read as well.
-        """
-        kept = {*needed, *self.stage.gives}
-        for module, block, dying in zip(self.blocks, self.stage.blocks, self._dying, strict=True):
-            alive[block.name] = module(join_inputs([alive[name] for name in block.inputs], block.join))
-            for name in dying:
-                if name not in kept:
-                    del alive[name]
-        return alive[self.stage.output] if self.stage.output in kept else alive.pop(self.stage.output)
+    def run(self, alive: dict[str, Tensor]) -> Tensor:
+        """The logits; ``alive`` gains the tensors handed on, and loses those read for the last time."""
+        for module, (name, inputs, join, dying) in zip(self.blocks, self._wiring, strict=True):
+            alive[name] = module(join_inputs([alive[i] for i in inputs], join))
+            for read in dying:
+                del alive[read]
+        return alive.pop(self.stage.output) if self._ends else alive[self.stage.output]
 
     def forward(self, *reads: Tensor) -> tuple[Tensor, ...]:
         alive = dict(zip(self.stage.reads, reads, strict=True))
@@ -52,4 +57,6 @@ def stage_modules(network: nn.Module, blueprint: Blueprint, exits: Iterable[int]
     missing = [b.name for b in blueprint.blocks if b.name not in dict(blocks.named_children())]
     if missing:
         raise ValueError(f"the network lacks {len(missing)} blocks of {blueprint.name} ({missing[0]})")
-    return [StageModule(stage, blocks) for stage in make_stages(blueprint, exits)]
+    stages = make_stages(blueprint, exits)
+    needed = [{name for later in stages[i + 1 :] for name in later.reads} for i in range(len(stages))]
+    return [StageModule(stage, blocks, names) for stage, names in zip(stages, needed, strict=True)]

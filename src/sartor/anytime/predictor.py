@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,14 @@ class AnytimePredictor(StageRunner):
         self.network, self.blueprint = network.eval(), blueprint
         self.normalisation, self.class_names = normalisation, tuple(class_names)
         self.exits = exit_costs(blueprint)
-        chain = stage_modules(network, blueprint)
-        # For every exit one module that runs all that this exit reads.
-        alone = [module for exit in range(len(self.exits)) for module in stage_modules(network, blueprint, [exit])]
-        self._alone = [_facts(module) for module in alone]
-        super().__init__([_facts(module) for module in chain])
-        self._modules = {_facts(module): module for module in (*alone, *chain)}
+        super().__init__([_with_facts(module) for module in stage_modules(network, blueprint)])
+        # For every exit one stage that runs all that this exit reads.
+        self._alone = [
+            _with_facts(module)
+            for exit in range(len(self.exits))
+            for module in stage_modules(network, blueprint, [exit])
+        ]
+        self._parameter = next(network.parameters())  # where the network lies, now and after it is moved
 
     def prepare(self, pictures: NDArray[Any]) -> Tensor:
         """Raw pictures, uint8 ``[B, S, S, C]`` or ``[B, S, S]`` in grey, as the network takes them ``[B, C, S, S]``.
@@ -90,8 +93,15 @@ class AnytimePredictor(StageRunner):
             raise RequestError(
                 f"pictures: needed is a tensor [B, {', '.join(map(str, expected))}] as prepare() makes it, got {shape}"
             )
-        first = next(self.network.parameters())
-        return _ModuleRun([self._modules[stage] for stage in plan], x.to(first.device, first.dtype))
+        modules = [stage.module for stage in plan if isinstance(stage, _ModuleFacts)]
+        return _ModuleRun(modules, x.to(self._parameter.device, self._parameter.dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class _ModuleFacts(StageFacts):
+    """A stage, and the module that runs it."""
+
+    module: StageModule
 
 
 class _ModuleRun:
@@ -102,8 +112,7 @@ class _ModuleRun:
 
     @torch.inference_mode()
     def stage(self, position: int) -> NDArray[Any]:
-        needed = {name for module in self._modules[position + 1 :] for name in module.stage.reads}
-        logits: NDArray[Any] = self._modules[position].run(self._alive, needed).double().cpu().numpy()
+        logits: NDArray[Any] = self._modules[position].run(self._alive).double().cpu().numpy()
         return logits
 
     @torch.inference_mode()
@@ -115,9 +124,9 @@ class _ModuleRun:
         self._alive = {}
 
 
-def _facts(module: StageModule) -> StageFacts:
+def _with_facts(module: StageModule) -> _ModuleFacts:
     stage = module.stage
-    return StageFacts(stage.exit, stage.reads, stage.gives, stage.macs)
+    return _ModuleFacts(stage.exit, stage.reads, stage.gives, stage.macs, module)
 
 
 def load_anytime(path: str | Path) -> StageRunner:

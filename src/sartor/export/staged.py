@@ -23,6 +23,7 @@ from sartor.anytime.stages import exit_costs
 from sartor.errors import RequestError
 from sartor.export.card import ModelCard
 from sartor.export.onnx_file import DEFAULT_OPSET, Exporter, label, to_model, write_model
+from sartor.export.staged_graph import hand_on_rectified
 from sartor.storage import storage_errors, to_json, write_atomically
 
 if TYPE_CHECKING:
@@ -69,8 +70,9 @@ def export_stages(
             old.unlink(missing_ok=True)
     modules = stage_modules(copy.deepcopy(network).cpu().float().eval(), blueprint)
     shapes: dict[str, tuple[int, ...]] = {}
-    for module in modules:
-        model = _stage_model(module, card, shapes, opset, exporter)
+    models = [_stage_model(module, card, shapes, opset, exporter) for module in modules]
+    hand_on_rectified(models, [module.stage.gives for module in modules])
+    for module, model in zip(modules, models, strict=True):
         costs = {"macs": module.stage.macs, "params": module.stage.params}
         label(model, dataclasses.replace(card, name=f"{card.name}-stage{module.stage.exit}", costs=costs))
         write_model(model, folder / _file(module))
