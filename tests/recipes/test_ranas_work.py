@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ranas import ablations, anytime, anytime_figures, collapse, collapse_figures, costs
+from ranas.rows import anytime_rows
 from ranas.sizes import ANYTIME
 from ranas.work import Job
 from searches.machine import Machine
@@ -119,3 +120,15 @@ def test_unfinished_folders_have_figures_of_what_is_there(tmp_path: Path) -> Non
     found = anytime_figures.collect(job, job.study.plan(["cifar10"], (0,), 0))
     assert found["groups"]["cifar10"]["areas"]["single"]["mean"] is None
     assert "Exit by exit" in anytime_figures.document(found)
+
+
+def test_rows_say_what_was_run(results: Path) -> None:
+    """One row per group, per comparison that has an answer, and one for batches; the first names the command."""
+    found = json.loads((results / "anytime_results.json").read_text())
+    rows = anytime_rows(found, "a machine")
+    assert len(rows) == 3 + 3 + 1
+    assert "size `smoke`, a machine" in rows[0][3]
+    assert all(row[3].startswith("same") and not row[4] for row in rows[1:])
+    assert rows[-1][2].startswith(
+        f"{anytime_figures.batches_within(found['groups']['cifar10']['networks']['0'])} of 10"
+    )
