@@ -14,14 +14,14 @@ from ranas.work import Job
 from searches.machine import Machine
 
 SMOKE = ["--size", "smoke", "--device", "cpu"]
+NAMED = ["--trainings", "cifar10", "cifar10_msdnet", "cifar10_random"]
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two searches, and networks of found and of random cells beside an MSDNet."""
     out = tmp_path_factory.mktemp("anytime")
-    names = ["cifar10", "cifar10_msdnet", "cifar10_random"]
-    assert anytime.main([*SMOKE, "--trainings", *names, "--out", str(out)]) == 0
+    assert anytime.main([*SMOKE, *NAMED, "--out", str(out)]) == 0
     return out
 
 
@@ -52,7 +52,7 @@ def test_areas_are_between_the_accuracies_of_the_exits(results: Path) -> None:
 def test_what_is_done_is_not_done_again(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same command has nothing to do; more seeds add their own pieces."""
     times = {p.name: p.stat().st_mtime_ns for p in (results / "pieces").iterdir()}
-    assert anytime.main([*SMOKE, "--trainings", "cifar10", "--seeds", "0", "1", "--out", str(results)]) == 0
+    assert anytime.main([*SMOKE, *NAMED, "--seeds", "0", "1", "--out", str(results)]) == 0
     assert "search-cifar10" not in capsys.readouterr().out.split("###")[0]
     assert times == {p.name: p.stat().st_mtime_ns for p in (results / "pieces").iterdir()}
 
