@@ -218,6 +218,30 @@ def predict(
     print_json({"predictions": predictions}) if common.json else tables.print_predictions(predictions)
 
 
+@app.command
+def compare(
+    *,
+    table: Annotated[Path, Parameter(help="A table of trained architectures (.npz; docs/methods.md has its format).")],
+    budget: Annotated[
+        list[str], Parameter(negative="", help="A cost and its limit: --budget macs=12M. May be repeated; all are met.")
+    ],
+    methods: Annotated[str | None, Parameter(help="Methods, with commas between them (default: all).")] = None,
+    queries: Annotated[int, Parameter(help="Accuracies that each search may look at.")] = 300,
+    seeds: Annotated[int, Parameter(help="Whole searches per method.")] = 20,
+    noise: Annotated[float, Parameter(help="Noise on every look, in points of accuracy (std).")] = 0.0,
+    processes: Annotated[int | None, Parameter(help="Processes to share the work (default: one per core).")] = None,
+    out: Annotated[Path | None, Parameter(help="A folder for files and pictures, from which a run goes on.")] = None,
+    common: Common = Common(),
+) -> None:
+    """Compare methods with random search at equal cost, on a table whose best network is known."""
+    from sartor.cli.compare import on_table
+    from sartor.compare.methods import DEFAULT
+
+    names = list(DEFAULT) if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
+    progress = _progress(common)
+    on_table(table, budget, names, queries, seeds, noise, processes, out, common.json, progress)
+
+
 def main(tokens: Sequence[str] | None = None) -> None:
     """Runs a command line (default: the process's own) and exits with its code."""
     words = list(sys.argv[1:] if tokens is None else tokens)

@@ -45,11 +45,12 @@ def compare_table(
         InfeasibleBudgetError: nothing fits; names the cheapest row.
     """
     chosen = methods.check_names(list(names))
-    _check_numbers(table, queries, seeds, noise_points, processes)
-    oracle = Oracle(table, table.budgets(budgets), queries, noise_points)
-    if not oracle.budgets:
+    limits = table.budgets(budgets)
+    if not limits:
         raise RequestError("a comparison needs a budget, such as --budget macs=12M")
-    table.within(oracle.budgets)
+    table.within(limits)
+    _check_numbers(table, queries, seeds, noise_points, processes)
+    oracle = Oracle(table, limits, queries, noise_points)
     reasons = runner.applicable(oracle, chosen)
     able = [name for name in chosen if name not in reasons]
     found = runner.run(oracle, able, seeds, processes, folder, progress)

@@ -33,6 +33,11 @@ from sartor.seeds import numpy_generator
 # warm-up and end: 10, 12.5, 25, 50.
 KNOTS = ((0.2, 1.0), (0.25, 0.01), (0.5, 0.001), (1.0, 0.0005))
 
+# Those temperatures suit losses of random networks that differ by so many nats (std), as in a young supernet.
+SPREAD_NATS = 0.35
+# Samples among which a network within the budgets is looked for that is new.
+_TRIES = 16
+
 
 @dataclass(frozen=True, kw_only=True)
 class AOWSSettings(OWSSettings):
@@ -76,10 +81,11 @@ class AOWS(OWS):
         super().__init__(space, platforms, settings, seed)
         self.weights = normalised_weights(self.platforms)  # mu
         self.rates = platform_rates(self.platforms, self.settings.platform_sampling)  # nu
-        self._budgets = [_model_budgets(space, p) for p in self.platforms]
+        self._budgets = [_model_budgets(space, p, self.settings.within_budgets) for p in self.platforms]
         self._problems: list[mrf.Problem] = []
         self._multipliers: list[float] = []
         self._period, self._fitted = -1, 0  # of the last refresh: when, and from how many observations
+        self._unit = 1.0  # of temperatures
 
     def step(self, evaluator: Evaluator) -> dict[str, float]:
         at = evaluator.progress
@@ -91,7 +97,7 @@ class AOWS(OWS):
             return super().sample(n, progress)
         rng = numpy_generator(self.seed, "architectures", self.steps)
         self._refresh()
-        level = temperature(self.settings.temperature_knots, progress)
+        level = temperature(self.settings.temperature_knots, progress) * self._unit
         rows = [self._draw(int(rng.choice(len(self.rates), p=self.rates)), level, rng) for _ in range(n)]
         return np.concatenate(rows)
 
@@ -101,13 +107,21 @@ class AOWS(OWS):
         rows = mrf.sample(
             self._problems[k],
             temperature=level * self.rates[k] / self.weights[k],
-            n=1,
+            n=_TRIES if self.settings.within_budgets else 1,
             rng=rng,
             cost=None if summed is None else summed.cost,
             multiplier=self._multipliers[k],
             joint=self.settings.sampling == "joint",
         )
-        return np.asarray(rows, dtype=np.int64)
+        return self._useful(k, np.asarray(rows, dtype=np.int64)) if self.settings.within_budgets else rows
+
+    def _useful(self, k: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The first of some samples that is within the budgets and new; a random network where there is none."""
+        fits = np.ones(len(rows), dtype=bool)
+        for budget in self._budgets[k]:
+            fits &= budget.cost(rows) <= budget.limit
+        new = [i for i in np.flatnonzero(fits) if rows[i] not in self.looks]
+        return rows[new[:1]] if new else super().sample(1, 0.0)
 
     def _refresh(self) -> None:
         """Renews tables and multipliers at the first step of a period."""
@@ -119,10 +133,15 @@ class AOWS(OWS):
     def _solve(self) -> None:
         """Tables from the current window, and the multiplier that each platform's hard problem needs."""
         scores = unary_scores(self.space, self.official_tables(self._fitted))
+        if self._everything_counts:  # losses of a table, whose unit is another one
+            _, values = self.observations.window(1.0, self._fitted)
+            self._unit = float(values.std()) / SPREAD_NATS or 1.0
         self._problems, self._multipliers = [], []
         for budgets in self._budgets:
             rules = (*self.space.rules, *forbid_above(budgets))
-            problem = mrf.Problem(self.space.sizes, scores, rules, [d.name for d in self.space.decisions])
+            problem = mrf.Problem(
+                self.space.sizes, scores, rules, [d.name for d in self.space.decisions], self.space.rows
+            )
             summed = next((b for b in budgets if b.summed), None)
             self._problems.append(problem)
             self._multipliers.append(0.0 if summed is None else mrf.lagrangian(problem, summed).multiplier or 0.0)
@@ -164,11 +183,11 @@ def temperature(knots: Sequence[tuple[float, float]], progress: float) -> float:
     return float(np.exp(np.interp(progress, shares, [np.log(t) for _, t in knots])))
 
 
-def _model_budgets(space: Any, platform: Platform) -> list[mrf.Budget]:
-    """A platform's budgets, of which the sampling model prices at most one sum."""
+def _model_budgets(space: Any, platform: Platform, rejecting: bool) -> list[mrf.Budget]:
+    """A platform's budgets, of which the sampling model prices at most one sum; ``rejecting`` keeps the others."""
     budgets = budgets_of(space, platform)
     summed = [b.name for b in budgets if b.summed]
-    if len(summed) > 1:
+    if len(summed) > 1 and not rejecting:
         raise RequestError(
             f"platform {platform.name!r} has {len(summed)} summed budgets ({', '.join(summed)}); AOWS samples with the "
             "price of one: use method ows, or keep one of them"

@@ -87,6 +87,7 @@ class TableEvaluator:
         noise_points: standard deviation, in percent points, of normal noise added to every answer, as the accuracy on
             a small batch has it.
         rounds: the search ends after so many calls of ``score`` at the latest, for methods whose steps differ in cost.
+        index: row -> position, where many evaluators share one table.
     """
 
     trains = False
@@ -100,8 +101,9 @@ class TableEvaluator:
         rng: np.random.Generator,
         noise_points: float = 0.0,
         rounds: int | None = None,
+        index: Mapping[tuple[int, ...], int] | None = None,
     ) -> None:
-        self.index = {tuple(int(v) for v in row): i for i, row in enumerate(rows)}
+        self.index = {tuple(int(v) for v in row): i for i, row in enumerate(rows)} if index is None else index
         self.accuracy = np.asarray(accuracy, dtype=np.float64).reshape(len(rows), -1)
         self.queries, self.spent, self.rng = queries, 0, rng
         self.noise_points = noise_points

@@ -14,7 +14,7 @@ from sartor.errors import RequestError
 from sartor.methods.budgets import budgets_of
 from sartor.methods.evaluator import Evaluator
 from sartor.methods.method import Choice, Method
-from sartor.methods.sampling import sample_in_window, sample_within
+from sartor.methods.sampling import sample_distinct, sample_in_window, sample_within
 from sartor.platforms import Platform
 from sartor.seeds import numpy_generator
 from sartor.train.passes import Pass, sandwich
@@ -50,7 +50,7 @@ class RandomSearch(Method):
 
     The supernet is trained like that of OWS (sandwich where the space has widths, single networks elsewhere); then
     each platform's candidates are scored, round after round, until the cost is spent. On a table every query goes to
-    a fresh candidate.
+    a fresh candidate, and to none a second time before all within the budget were looked at.
     """
 
     settings_type: ClassVar[type] = RandomSettings
@@ -63,6 +63,7 @@ class RandomSearch(Method):
         # Per platform: row -> [sum of losses, times observed].
         self.seen: list[dict[tuple[int, ...], list[float]]] = [{} for _ in self.platforms]
         self.affordable = 0  # candidates per platform that the share for scoring pays for; 0 before it starts
+        self._orders: dict[int, NDArray[np.int64]] = {}  # on a table, per platform; a function of the seed
 
     @property
     def passes_per_step(self) -> int:
@@ -97,8 +98,11 @@ class RandomSearch(Method):
 
     def _candidates(self, k: int, evaluator: Evaluator) -> NDArray[np.int64]:
         if not evaluator.trains:  # a fresh one per query, as a table does not drift
-            rng = numpy_generator(self.seed, "candidates", self.steps)
-            return self._draw(k, 1, rng)
+            if k not in self._orders:
+                queries = -(-round(1 / evaluator.scoring_share) // len(self.platforms))
+                self._orders[k] = self._draw(k, queries, numpy_generator(self.seed, "candidates", k), distinct=True)
+            place = self.steps // len(self.platforms) % len(self._orders[k])
+            return self._orders[k][place : place + 1]
         if not self.affordable:
             # As many as the rest of the cost scores once, for every platform.
             fitting = (1 - evaluator.progress) / (evaluator.scoring_share * len(self.platforms))
@@ -108,10 +112,11 @@ class RandomSearch(Method):
             return np.unique(self._draw(k, self.affordable, rng), axis=0)
         return np.array(list(self.seen[k]))
 
-    def _draw(self, k: int, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    def _draw(self, k: int, n: int, rng: np.random.Generator, distinct: bool = False) -> NDArray[np.int64]:
         """``n`` random networks for platform ``k``."""
         if self.settings.window is None:
-            return sample_within(self.space, budgets_of(self.space, self.platforms[k]), n, rng)
+            draw = sample_distinct if distinct else sample_within
+            return draw(self.space, budgets_of(self.space, self.platforms[k]), n, rng)
         return sample_in_window(self.space, self.platforms[k], self.settings.window, n, rng)
 
     def scores(self) -> FactorCost:

@@ -38,6 +38,26 @@ def sample_within(space: SearchSpace, budgets: Sequence[mrf.Budget], n: int, rng
     return _tilted_within(space, budgets, n, rng)
 
 
+def sample_distinct(space: SearchSpace, budgets: Sequence[mrf.Budget], n: int, rng: np.random.Generator) -> Rows:
+    """``n`` random rows within the budgets, all different networks; where fewer exist, each once before any again.
+
+    By rejection, so that they are uniform wherever :func:`sample_within` is.
+    """
+    if space.rows is not None:
+        listed = _accepted(space.rows, budgets)
+        return np.concatenate([listed[rng.permutation(len(listed))] for _ in range(-(-n // len(listed)))])[:n]
+    found = np.empty((0, len(space.sizes)), dtype=np.int64)
+    while len(found) < n:
+        drawn = space.canonical(sample_within(space, budgets, max(_TRIES // 4, 2 * n), rng))
+        together = np.concatenate([found, drawn])
+        _, first = np.unique(together, axis=0, return_index=True)
+        if len(first) == len(found):  # a whole round without a new one: these are all
+            break
+        found = together[np.sort(first)]
+    orders = [found[rng.permutation(len(found))] for _ in range(max(0, -(-n // len(found)) - 1))]
+    return np.concatenate([found, *orders])[:n]
+
+
 def sample_window(
     space: SearchSpace,
     budget: mrf.Budget,

@@ -7,6 +7,7 @@ options (*cells*) of the largest group, n rows; padding holds logit -inf and pro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
@@ -20,6 +21,7 @@ from sartor.errors import RequestError
 from sartor.mrf.elimination import logsumexp
 from sartor.policy.activity import Activity
 from sartor.policy.layout import Groups, Layout
+from sartor.policy.listed import RowList
 from sartor.space import SearchSpace
 
 Array = NDArray[Any]
@@ -34,7 +36,8 @@ class Policy:
         space: whose rows are drawn.
         groups: names or positions of the decisions of every joint choice (default: ``space.groups``).
         ruled: where the space has rules, p(row) is the product over groups *given* that the rules hold: what rules tie
-            together is normalised together, exactly. Without it the product ignores rules (DARTS relaxes so).
+            together is normalised together, exactly. Without it the product ignores rules (DARTS relaxes so). A space
+            that is a list of rows is always taken as given.
         active_only: probabilities are those of networks, that is of all rows that differ in inert decisions only
             (TuNAS): inert decisions add nothing to log-probabilities and get no gradient.
     """
@@ -44,11 +47,13 @@ class Policy:
     ) -> None:
         self.space, self.ruled, self.active_only = space, ruled, active_only
         self._activity = Activity(space)
-        self._conditioned = ruled and bool(space.rules)
+        self._listed = space.rows is not None and len(space.rows) < math.prod(space.sizes)
+        self._conditioned = self._listed or (ruled and bool(space.rules))
         self._set_layout(Layout(space, space.groups if groups is None else groups))
 
     def _set_layout(self, layout: Layout) -> None:
         self._layout = layout
+        self._list = RowList(layout, np.asarray(self.space.rows)) if self._listed else None
         self.logits = np.zeros(layout.real.shape)
 
     @property
@@ -124,6 +129,8 @@ class Policy:
 
     def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """``n`` rows ``[n, D]``, with replacement."""
+        if self._list is not None:
+            return self._list.sample(self._logs, n, rng)
         if self._conditioned:
             return np.asarray(mrf.sample(self._problem(), 1.0, n, rng), dtype=np.int64)
         below = np.cumsum(self._free, axis=1)
@@ -243,7 +250,9 @@ class Policy:
         return self._given_rules()[1] if self._conditioned else 0.0
 
     def _given_rules(self) -> tuple[Array, float]:
-        """Marginals ``[G, O]`` and the log of the mass, under the rules; computed once per set of logits."""
+        """Marginals ``[G, O]`` and the log of the mass, under rules or list; computed once per set of logits."""
+        if self._under_rules is None and self._list is not None:
+            self._under_rules = self._list.marginals(self._logs)
         if self._under_rules is None:
             problem = self._problem()
             marginals = np.zeros(self.logits.shape)
