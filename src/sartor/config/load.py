@@ -12,6 +12,7 @@ import yaml
 
 from sartor.config.job import Job
 from sartor.config.read import SHORT_FORMS, section
+from sartor.costs import files
 from sartor.errors import RequestError
 from sartor.storage import storage_errors
 from sartor.train.settings import names_file
@@ -126,6 +127,10 @@ def _anchor(data: dict[str, Any], folder: Path) -> None:
         value = inner.get(name)
         if isinstance(value, str) and (name != "teacher" or names_file(value)):
             inner[name] = str((folder / Path(value).expanduser()).resolve())
+    for platform in data["platforms"] if isinstance(data.get("platforms"), list) else []:
+        device = platform.get("device") if isinstance(platform, dict) else None
+        if isinstance(device, str) and files.names_file(device):
+            platform["device"] = str((folder / Path(device).expanduser()).resolve())
 
 
 # ---------------------------------------------------------------------- YAML
