@@ -132,7 +132,7 @@ ANYTIME: Mapping[str, Size] = {
             image_size=32,
             space={"scales": 3, "layers": 5, "nodes": 2, "channels": 12, "full_grid": False},
             search_space={"channels": 4},
-            settings=MSRANASSettings(rate=_RATE, warmup=0.2),
+            settings=MSRANASSettings(rate=_RATE, warmup=0.2, cost_weight=0.1, cost_temperature=0.1),
             search=_searching(0.4, 0.05),
             train=_training(1.2, 0.1),
             target=Target(value=12.3e6, low=11.7e6, high=12.3e6),

@@ -19,6 +19,7 @@ SEARCH_RECIPE: Mapping[str, Any] = {
     "momentum": 0.9,
     "weight_decay": 3e-4,
     "gradient_clip": 5.0,
+    "recompute": False,
 }
 
 TRAIN_RECIPE: Mapping[str, Any] = {
