@@ -28,9 +28,11 @@ def spread(group: Mapping[str, Any], digits: int = 2) -> str:
 
 
 def interval(gap: Mapping[str, Any]) -> str:
-    """``+1.20 (0.10 to 2.30)`` with Welch's interval."""
+    """``+1.20 (0.10 to 2.30)`` with Welch's interval, which single values have not."""
     if gap["mean"] is None:
         return "-"
+    if gap["welch"] is None:
+        return f"{gap['mean']:+.2f} (no interval)"
     return f"{gap['mean']:+.2f} ({gap['welch'][0]:+.2f} to {gap['welch'][1]:+.2f})"
 
 

@@ -37,11 +37,12 @@ def test_interval_of_a_mean() -> None:
 
 
 def test_differences() -> None:
-    """Ours minus theirs; the resampled interval is around it; no interval for a single network."""
+    """Ours minus theirs; the resampled interval is around it; no interval for a single network, nothing for none."""
     found = difference([2.0, 3.0, 4.0], [1.0, 1.5, 0.5, 1.0])
     assert found["mean"] == pytest.approx(2.0)
     assert found["welch"][0] < found["bootstrap"][0] < 2.0 < found["bootstrap"][1] < found["welch"][1]
-    assert difference([2.0], [1.0, 1.5]) == {"mean": None, "welch": None, "bootstrap": None}
+    assert difference([2.0], [1.0, 1.5]) == {"mean": 0.75, "welch": None, "bootstrap": None}
+    assert difference([], [1.0, 1.5])["mean"] is None
 
 
 def test_best_of_some_networks() -> None:
