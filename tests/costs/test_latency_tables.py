@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sartor import mrf
+from sartor.config import load_job
 from sartor.costs.correction import Correction
 from sartor.costs.devices import device_cost
 from sartor.costs.files import read_table
@@ -193,3 +194,14 @@ def test_linear_files_are_devices(tmp_path: Path) -> None:
     del broken["models"][0]["tables"]  # type: ignore[index]
     with pytest.raises(RequestError, match=r"B\.json: this linear model is damaged"):
         device_cost(SPACE, written(tmp_path / "B.json", broken))
+
+
+def test_jobs_name_files_beside_them(tmp_path: Path) -> None:
+    """A relative path of a device is meant from the job file's folder, so that the run goes on from any other."""
+    job = tmp_path / "job.yaml"
+    job.write_text(
+        "data: digits\nspace: mobilenet_v1\nmethod: ows\nplatforms:\n"
+        "  - {name: phone, latency_ms: 4ms, device: tables/T.json}\n"
+        "  - {name: pixel, latency_ms: 60ms, device: pixel1_tunas}\n"
+    )
+    assert [p.device for p in load_job(job).platforms] == [str(tmp_path / "tables" / "T.json"), "pixel1_tunas"]
