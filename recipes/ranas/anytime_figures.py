@@ -320,16 +320,12 @@ def draw(found: Mapping[str, Any], folder: Path, prefix: str) -> None:
 
 
 def _panel(found: Mapping[str, Any], data: str) -> dict[str, Any]:
+    end = (found["size"]["area"] or (0.0, 0.0))[1] / 1e6
     values = [
-        {
-            "network": title.split(": ")[1],
-            "macs": exit["anytime_macs"]["mean"] / 1e6,
-            "accuracy": exit[PARTS["ensemble"]]["mean"],
-            "exit": k,
-        }
+        {"network": title.split(": ")[1], "macs": macs, "accuracy": accuracy}
         for name, title in GROUPS.items()
         if title.startswith(f"{data}:")
-        for k, exit in enumerate(found["groups"][name]["exits"])
+        for macs, accuracy in _curve(found["groups"][name]["exits"], end)
     ]
     points = [
         {
@@ -364,3 +360,9 @@ def _panel(found: Mapping[str, Any], data: str) -> dict[str, Any]:
             {"mark": {"type": "point", "filled": True, "size": 30, "opacity": 0.7}, "data": {"values": points}},
         ],
     }
+
+
+def _curve(exits: Sequence[Mapping[str, Any]], end: float) -> list[tuple[float, float]]:
+    """Millions of any-time MACs and accuracies of a group's exits; the last exit serves all budgets up to the end."""
+    points = [(exit["anytime_macs"]["mean"] / 1e6, exit[PARTS["ensemble"]]["mean"]) for exit in exits]
+    return [*points, *((end, accuracy) for macs, accuracy in points[-1:] if macs < end)]
