@@ -121,7 +121,9 @@ def test_the_best_ones_are_brute_force_s() -> None:
     assert len(found.finalists(3)) == 3
     assert found.choose(platform).architecture.row == tuple(expected[0])
     found.settle(found.finalists()[4])
-    assert found.choose(platform).architecture.row == tuple(expected[4])
+    choice = found.choose(platform)
+    assert choice.architecture.row == tuple(expected[4]) and choice.score == pytest.approx(np.sort(scores)[4])
+    assert len(choice.notes) == 1 and "selected among the finalists" in choice.notes[0]
 
 
 # ---------------------------------------------------------------------- learning

@@ -180,13 +180,11 @@ class MSRANAS(Method):
         solution = self._solution(service, own, broken, self.settled if mine else None)
         exit = service.exit_for(solution.row, platform)
         budgets = service.own_budgets(platform, exit)
-        notes = []
-        if broken:
-            notes.append(
-                f"the derived cell exceeds {' and '.join(broken)}; this is the one of highest weight within all budgets"
-            )
-        if mine and self.settled is not None:
-            notes.append("selected among the finalists of the search")
+        selected = mine and self.settled is not None
+        taken = (
+            "selected among the finalists of the search" if selected else "this is the heaviest one within all budgets"
+        )
+        notes = [f"the derived cell exceeds {' and '.join(broken)}; {taken}"] if broken else [taken] if selected else []
         return Choice(
             self.space.architecture(solution.row),
             float(solution.score),
