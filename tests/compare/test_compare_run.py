@@ -125,6 +125,26 @@ def test_regularised_evolution() -> None:
     assert answers[0] == answers[1]
 
 
+def test_ours_beat_random_search() -> None:
+    """On a table of 1,024 rows with interactions, 40 queries: OWS and AOWS lose less than half of what random does."""
+    table = make_table(arrays((4, 4, 4, 4, 4)), "larger")
+    limit = float(np.quantile(table.costs["macs"], 0.4))
+    found = compare_table(table, {"macs": limit}, ("ows", "aows"), 40, 8)["methods"]
+    for name in ("ows", "aows"):
+        assert found[name]["regret_mean"] < 0.5 * found["random"]["regret_mean"], name
+        assert found[name]["difference_to_random"]["better"], name
+
+
+def test_looks_that_agree_are_not_repeated() -> None:
+    """One run each and no noise: once that is known, queries go to networks that were not seen."""
+    given = arrays((4, 4, 4, 4), repeats=1)
+    oracle = Oracle(make_table(given, "exact"), {"macs": float(np.max(given["macs"]))}, 60)
+    evaluator, method = oracle.evaluator(0), methods.make("ows", oracle, 0)
+    while not evaluator.done:
+        method.step(evaluator)
+    assert len(set(evaluator.history.rows)) >= 60 - 8
+
+
 def test_a_method_of_ones_own() -> None:
     """A class by its module takes part; a module that cannot be loaded is named."""
     found = compared(names=(f"{__name__}:Mine",))

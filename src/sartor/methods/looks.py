@@ -29,6 +29,8 @@ Values = NDArray[np.float64]
 _REPEATS = 3
 # How far below its estimate a network's loss may well be, in standard deviations: what a look could gain.
 _HOPE = 1.0
+# A network whose estimate is this certain, against one never seen, is not looked at again while others are unseen.
+_CERTAIN = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,7 @@ class Looks:
         """``n`` rows within the budgets that are worth a look: those whose loss may well be the lowest.
 
         They are rows that the model (the scores of ``problem``) holds to be best and that were not seen, and rows that
-        were seen and may be better than their estimate.
+        were seen and may be better than their estimate. Where looks at one network agree, none is looked at twice.
         """
         best = _k_best(problem, budgets, n + len(self))
         fresh = best[[i for i, row in enumerate(best) if row not in self][:n]]
@@ -98,6 +100,7 @@ class Looks:
         seen = self.estimates(model)
         hoped = np.where(_fits(seen.rows, budgets), seen.losses - _HOPE * seen.deviations, np.inf)
         if len(fresh):
+            hoped[seen.deviations <= _CERTAIN * seen.own_deviation] = np.inf
             rows = np.concatenate([fresh, seen.rows])
             hoped = np.concatenate([model(fresh) + seen.offset - _HOPE * seen.own_deviation, hoped])
         else:
