@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 import sartor.spaces
-from measure import Figure, Work, pairs, ratio, report
+from measure import Figure, Work, cpu_seconds, pairs, ratio, report
 from sartor.anytime import AnytimePredictor, OnnxRunner, Prediction, make_stages
 from sartor.anytime.running import StageRunner
 from sartor.blueprint import Blueprint
@@ -49,13 +49,13 @@ class Size:
     space: dict[str, Any] = field(default_factory=dict)
     image_size: int = 32
     pairs: int = PAIRS
-    calls: int = 5  # per timed sample
+    sample_ms: float = 20.0  # at least so long is a timed sample: a stage takes a tenth of a millisecond
     deadlines: int = DEADLINES
 
     def settings(self) -> dict[str, Any]:
         """As plain data for the result file."""
         given = {"space": "ms_ranas", **self.space, "image_size": self.image_size, "cells": str(CELLS)}
-        return {**given, "batch_size": 1, "calls": self.calls, "pairs": self.pairs, "threads": 1, "seed": SEED}
+        return {**given, "batch_size": 1, "sample_ms": self.sample_ms, "pairs": self.pairs, "threads": 1, "seed": SEED}
 
 
 def main(size: Size | None = None) -> list[Figure]:
@@ -112,8 +112,10 @@ def compared(
     runtime: str, size: Size, what: str, exit: int, first: Work, second: Work, goal: float | None = None
 ) -> Figure:
     """The median ratio of two ways to the same prediction."""
-    seconds = pairs(partial(repeat, first, size.calls), partial(repeat, second, size.calls), size.pairs) / size.calls
-    return ratio(f"{runtime}, exit {exit}, {what}", seconds, goal=goal)
+    repeat(second, 3)
+    calls = max(1, round(size.sample_ms / 1e3 / max(cpu_seconds(partial(repeat, second, 3)) / 3, 1e-6)))
+    seconds = pairs(partial(repeat, first, calls), partial(repeat, second, calls), size.pairs) / calls
+    return ratio(f"{runtime}, exit {exit}, {what}", seconds, goal=goal, calls=calls)
 
 
 def stop_at(runs: StageRunner, x: Any, exit: int) -> Prediction:

@@ -19,7 +19,7 @@ from sartor.anytime.running import StageFacts, StageRunner
 from sartor.blueprint import Blueprint
 
 SMALL = {"channels": 4, "layers": 3, "scales": 2}
-TINY = anytime_exits.Size(space=SMALL, image_size=16, pairs=6, calls=1, deadlines=20)
+TINY = anytime_exits.Size(space=SMALL, image_size=16, pairs=6, sample_ms=0.0, deadlines=20)
 
 
 @pytest.fixture(autouse=True)
