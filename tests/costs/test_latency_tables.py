@@ -14,7 +14,7 @@ from sartor import mrf
 from sartor.config import load_job
 from sartor.costs.correction import Correction
 from sartor.costs.devices import device_cost
-from sartor.costs.files import read_table
+from sartor.costs.files import file_margin, read_table
 from sartor.costs.keys import network_pieces, space_pieces
 from sartor.costs.linear_fit import fit_linear, linear_document
 from sartor.costs.tables import Entry, LatencyTable
@@ -97,6 +97,8 @@ def test_files_come_back(tmp_path: Path) -> None:
     assert again.entries[key].interpolated and not again.entries[list(table.entries)[1]].interpolated
     assert again.margin == 0.04
     assert table_of(SPACE).margin is None
+    assert file_margin(tmp_path / "T.json") == 0.04
+    assert file_margin(written(tmp_path / "U.json", table_of(SPACE).to_dict())) is None
 
 
 def test_a_file_is_a_device(tmp_path: Path) -> None:

@@ -42,6 +42,17 @@ def file_cost(path: str | Path) -> Callable[[SearchSpace], FactorCost]:
         return _read(path, status.st_mtime_ns, status.st_size)
 
 
+def file_margin(path: str | Path) -> float | None:
+    """The share by which a file's predictions are too low for one network in ten; None where it was not measured.
+
+    Raises:
+        RequestError: as :func:`file_cost`.
+    """
+    errors = _json(Path(path).expanduser()).get("errors")
+    reports = [errors[kind] for kind in ("corrected", "raw") if errors.get(kind)] if isinstance(errors, dict) else []
+    return float(reports[0]["margin_90"]) if reports and "margin_90" in reports[0] else None
+
+
 def read_table(path: str | Path) -> tables.LatencyTable:
     """A table that ``sartor profile`` made.
 

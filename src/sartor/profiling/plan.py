@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sartor.costs.keys import Piece, space_pieces
+from sartor.costs.keys import Piece, shape_of, space_pieces
 from sartor.errors import RequestError
 from sartor.profiling.interpolate import covering_order
 from sartor.profiling.sampling import biased_rows, spread_rows, uniform_rows, uniform_width_rows
@@ -30,6 +30,7 @@ CALL = "call"  # the job that does nothing
 FIRST_ROUND = {"table": 1 / 3, "pairwise": 0.75, "linear": 0.75}
 # Networks a minute at most, so that they need not be drawn in vain.
 _NETWORKS_A_MINUTE = 400
+_BLOCKS_PER_NETWORK = 2
 
 
 @dataclass(frozen=True)
@@ -102,22 +103,23 @@ class Plan:
 
     @property
     def essential(self) -> int:
-        """So many jobs are measured however short the time: every structure, and some networks."""
-        return min(len(self.jobs), 16)
+        """So many jobs are measured however short the time: a block of each structure, and some networks."""
+        structures = len({shape_of(piece).structure for piece in self.pieces.values()})
+        return min(len(self.jobs), 16 + structures * (self.settings.predictor == "table"))
 
     @cached_property
     def jobs(self) -> list[str]:
-        """All jobs: those of each kind spread evenly over the round, the networks over its first quarter."""
+        """All jobs: the main ones in their order, and after every second one a network that corrects or judges."""
         judges = [name for name in self.networks if not name.startswith("fit ")]
         if self.settings.predictor == "table":
             main, rest = self.blocks, judges
         else:
             main, rest = [name for name in self.networks if name.startswith("fit ")], judges
-        ranked = [(i / len(main), 0, name) for i, name in enumerate(main)]
+        ranked = [(float(i), name) for i, name in enumerate(main)]
         # In the order of a shuffle, so that a short profile still has some of each kind.
         order = numpy_generator(self.settings.seed, "profile order").permutation(len(rest))
-        ranked += [(i / (4 * len(rest)), 1, rest[place]) for i, place in enumerate(order)]
-        return [CALL, *[name for _, _, name in sorted(ranked)]]
+        ranked += [(_BLOCKS_PER_NETWORK * (i + 1) - 0.5, rest[place]) for i, place in enumerate(order)]
+        return [CALL, *[name for _, name in sorted(ranked)]]
 
     @cached_property
     def blocks(self) -> list[str]:
