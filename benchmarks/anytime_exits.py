@@ -122,6 +122,7 @@ def stop_at(runs: StageRunner, x: Any, exit: int) -> Prediction:
     """A run that its user leaves when the prediction of ``exit`` is there; nobody knew before."""
     for prediction in runs.predict(x):
         if prediction.exit == exit:
+            prediction.labels  # noqa: B018 - probabilities are computed when they are looked at
             return prediction
     raise ValueError(f"there is no exit {exit}")
 

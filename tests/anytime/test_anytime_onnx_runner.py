@@ -71,9 +71,15 @@ def count_calls(runner: OnnxRunner, monkeypatch: pytest.MonkeyPatch) -> list[int
             self.position, self.session = position, session
 
         def __getattr__(self, name: str) -> Any:
-            if name in ("run", "run_with_iobinding"):
-                calls.append(self.position)
             return getattr(self.session, name)
+
+        def run(self, *arguments: Any) -> Any:
+            calls.append(self.position)
+            return self.session.run(*arguments)
+
+        def run_with_iobinding(self, binding: Any) -> None:
+            calls.append(self.position)
+            self.session.run_with_iobinding(binding)
 
     monkeypatch.setattr(runner, "sessions", [Counted(k, s) for k, s in enumerate(runner.sessions)])
     return calls

@@ -148,15 +148,14 @@ class _Buffers:
     def __init__(self, runner: OnnxRunner, shapes: dict[str, tuple[int, ...]]) -> None:
         self.pictures = _buffer(runner.input_shape)
         tensors = {PICTURES: self.pictures} | {name: _buffer(shape) for name, shape in shapes.items()}
-        self.logits = [_buffer((len(runner.class_names),)) for _ in runner.stages]
-        self.sessions, self.bindings = runner.sessions, []
-        for session, stage, logits in zip(runner.sessions, runner.stages, self.logits, strict=True):
-            binding = session.io_binding()
+        self.steps = []  # per stage: how to run it, on what, and where its logits then are
+        for session, stage in zip(runner.sessions, runner.stages, strict=True):
+            binding, logits = session.io_binding(), _buffer((len(runner.class_names),))
             for name in stage.reads:
                 binding.bind_ortvalue_input(name, tensors[name])
             for name, value in ((LOGITS, logits), *[(name, tensors[name]) for name in stage.gives]):
                 binding.bind_ortvalue_output(name, value)
-            self.bindings.append(binding)
+            self.steps.append((session.run_with_iobinding, binding, logits))
 
 
 class _BoundRun:
@@ -166,8 +165,9 @@ class _BoundRun:
         self._buffers, self._idle, self._open = buffers, idle, True
 
     def stage(self, position: int) -> Float32:
-        self._buffers.sessions[position].run_with_iobinding(self._buffers.bindings[position])
-        return np.asarray(self._buffers.logits[position].numpy(), dtype=np.float32)
+        run, binding, logits = self._buffers.steps[position]
+        run(binding)
+        return np.array(logits.numpy(), dtype=np.float32)  # a copy: the next run writes there
 
     def keep(self, rows: Int64) -> None:
         """One picture either stays or ends the run."""
