@@ -86,7 +86,7 @@ def in_pytorch(size: Size, blueprint: Blueprint, network: nn.Module, x: Tensor) 
     compare = partial(compared, "PyTorch", size)
     same, foreseen, known, every = [], [], [], []
     for k in range(blueprint.exits):
-        stopped, alone = partial(stop_at, predictor, x, k), partial(predictor.answer, x, exit=k)
+        stopped, alone = partial(stop_at, predictor, x, k), partial(foreseen_at, predictor, x, k)
         blocks, lazy = (plain_call(plain(p, network), x) for p in (computed(blueprint, k), blueprint.cut(k, lazy=True)))
         same.append(compare("same blocks", k, stopped, blocks, GOAL_EXIT))
         foreseen.append(compare("exit foreseen", k, alone, lazy, GOAL_EXIT))
@@ -122,9 +122,15 @@ def stop_at(runs: StageRunner, x: Any, exit: int) -> Prediction:
     """A run that its user leaves when the prediction of ``exit`` is there; nobody knew before."""
     for prediction in runs.predict(x):
         if prediction.exit == exit:
-            prediction.labels  # noqa: B018 - probabilities are computed when they are looked at
+            prediction.probabilities  # noqa: B018 - computed when looked at, as the other side computes them
             return prediction
     raise ValueError(f"there is no exit {exit}")
+
+
+def foreseen_at(runs: StageRunner, x: Any, exit: int) -> Any:
+    """A run whose exit is known from the start."""
+    answer = runs.answer(x, exit=exit)
+    return None if answer is None else answer.probabilities
 
 
 def few(blueprint: Blueprint) -> tuple[int, ...]:
