@@ -1,10 +1,14 @@
 """What does it cost to be interruptible? A run stopped at each exit against a plain network cut there; deadlines.
 
 The proposed network of MS-RANAS ("R": three scales, seven layers, 32 channels) with the cells of its published counts,
-one picture at a time. "Same blocks": the plain network holds exactly the blocks that the stopped run computes, with all
-exits up to this one. "Exit foreseen": a run that knows its exit, against the plain network with this exit alone.
-"Cut at": a stopped run against that network, which is the price of not knowing where the run will be stopped: the heads
-before. "All cells": against the network of all cells up to the exit's layer, as papers count; more than any exit reads.
+one picture at a time. A stopped run computes what the exits up to this one read, heads included. Against it stand
+
+- "all cells": the network of all cells up to the exit's layer, as papers count (``Blueprint.cut``);
+- "same blocks": a plain network of exactly the blocks that the stopped run computes, with all exits up to this one;
+- "exit alone": a network with this exit only (lazily cut), so the price of not knowing where the run will be stopped,
+  which is the heads before.
+
+"Exit foreseen" is a run that knows its exit, against the network with this exit alone.
 """
 
 from __future__ import annotations
@@ -90,22 +94,23 @@ def in_pytorch(size: Size, blueprint: Blueprint, network: nn.Module, x: Tensor) 
         blocks, lazy = (plain_call(plain(p, network), x) for p in (computed(blueprint, k), blueprint.cut(k, lazy=True)))
         same.append(compare("same blocks", k, stopped, blocks, GOAL_EXIT))
         foreseen.append(compare("exit foreseen", k, alone, lazy, GOAL_EXIT))
+        every.append(compare("all cells", k, stopped, plain_call(plain(blueprint.cut(k), network), x), GOAL_EXIT))
         if k in few(blueprint):
-            known.append(compare("cut at", k, stopped, lazy))
-            every.append(compare("all cells", k, stopped, plain_call(plain(blueprint.cut(k), network), x)))
-    return [*same, *foreseen, *known, *every]
+            known.append(compare("exit alone", k, stopped, lazy))
+    return [*every, *same, *foreseen, *known]
 
 
 def in_onnxruntime(size: Size, blueprint: Blueprint, network: nn.Module, runner: OnnxRunner, x: Tensor) -> list[Figure]:
-    """Every exit: the chain of files stopped there, against one file with the same blocks, and with this exit alone."""
+    """Every exit: the chain of files stopped there, against one file."""
     compare = partial(compared, "onnxruntime", size)
-    same, known = [], []
+    every, same, known = [], [], []
     for k in range(blueprint.exits):
         stopped = partial(stop_at, runner, x.numpy(), k)
         same.append(compare("same blocks", k, stopped, session_call(computed(blueprint, k), network, x), GOAL_EXIT))
+        every.append(compare("all cells", k, stopped, session_call(blueprint.cut(k), network, x), GOAL_EXIT))
         if k in few(blueprint):
-            known.append(compare("cut at", k, stopped, session_call(blueprint.cut(k, lazy=True), network, x)))
-    return [*same, *known]
+            known.append(compare("exit alone", k, stopped, session_call(blueprint.cut(k, lazy=True), network, x)))
+    return [*every, *same, *known]
 
 
 def compared(
