@@ -57,7 +57,7 @@ def test_benchmark_of_exits_runs(results: Path) -> None:
     """Every exit in both runtimes with its goal, and two figures on deadlines, in the result file."""
     figures = anytime_exits.main(TINY)
     goals = [f.name for f in figures if f.goal == anytime_exits.GOAL_EXIT]
-    assert len(goals) == 5 * 2 and len(figures) == 10 + 2 * 2 + 2
+    assert len(goals) == 4 * 2 and len(figures) == 8 + 2 * 2 + 2
     assert all(f.value > 0 for f in figures[:-2])
     assert all(f.value <= 1 for f in figures[-2:]), "a stage is never started after the deadline"
     document = json.loads((results / "anytime_exits.json").read_text("utf-8"))
