@@ -12,7 +12,7 @@ def ancestors(inputs: Mapping[str, Sequence[str]], outputs: Iterable[str]) -> se
         inputs: part -> the parts that it reads, in order of execution; names that are no part (the pictures) are kept.
     """
     needed = set(outputs)
-    for name in reversed(inputs):
+    for name in reversed(list(inputs)):
         if name in needed:
             needed.update(inputs[name])
     return needed
