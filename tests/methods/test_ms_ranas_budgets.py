@@ -297,6 +297,15 @@ def test_the_largest_platform_decides() -> None:
         assert method.pull.budgets[0].limit == params // 2 and list(method.trace()) == ["roomy"]
 
 
+def test_the_first_exit_fits_the_smallest() -> None:
+    """Of the platforms that do not decide, each cost is bounded by the tightest, whatever their order."""
+    limits = [macs_quantile(0.9, 0), macs_quantile(0.5, 0), macs_quantile(0.7, 0)]
+    others = [Platform(f"p{limit}", {"macs": limit}) for limit in limits]
+    for order in (others, others[::-1]):
+        service = Service(SPACE, [*order, Platform("large", {"macs": 10**9})])
+        assert [b.limit for b in service.budgets] == [10**9, limits[1]]
+
+
 def test_a_platform_for_early_exits_alone() -> None:
     """Where no architecture fits up to the last exit, the latest exit that one can reach serves."""
     least = [int(SPACE.cost("macs", exit=e)(ROWS).min()) for e in range(3)]
