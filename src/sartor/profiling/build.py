@@ -22,6 +22,8 @@ from sartor.profiling.interpolate import interpolate
 from sartor.profiling.plan import CALL, Plan
 
 _MIN_CORRECTIONS = 10
+# What was fitted to networks is corrected by better measurements than it was fitted to, or not at all.
+_FITTED_VISITS = 2
 
 Document = dict[str, Any]
 Rows = NDArray[np.int64]
@@ -88,7 +90,7 @@ def _linear(plan: Plan, visits: Visits, known: Document, judges: Visits, correct
     _require_networks(len(rows))
     space = plan.space
     raw = fit_linear(space, rows, measured.tolist())
-    others, target = _measured(plan, visits, ["correction"])
+    others, target = _measured(plan, visits, ["correction"], _FITTED_VISITS)
     model, scale, offset = raw, 1.0, 0.0
     if corrected and len(others) >= _MIN_CORRECTIONS:
         scale, offset = _line(raw.cost(space)(others).astype(np.float64), target)
@@ -108,7 +110,8 @@ def _line(predicted: NDArray[np.float64], measured: NDArray[np.float64]) -> tupl
 
 
 def _correction(plan: Plan, table: LatencyTable, visits: Visits) -> Correction | None:
-    rows, measured = _measured(plan, visits, ["correction"])
+    least = 1 if plan.settings.predictor == "table" else _FITTED_VISITS
+    rows, measured = _measured(plan, visits, ["correction"], least)
     if len(rows) < _MIN_CORRECTIONS:
         return None
     networks: list[list[tuple[int, Piece]]] = []
@@ -145,10 +148,10 @@ def _judge(
     return found
 
 
-def _measured(plan: Plan, visits: Visits, groups: Sequence[str]) -> tuple[Rows, NDArray[np.float64]]:
-    """The rows of those networks of some groups that were measured, and their nanoseconds."""
+def _measured(plan: Plan, visits: Visits, groups: Sequence[str], least: int = 1) -> tuple[Rows, NDArray[np.float64]]:
+    """The rows of those networks of some groups that were visited often enough, and their nanoseconds."""
     names = [f"{group} {i}" for group in groups for i in range(len(plan.rows[group]))]
-    done = [name for name in names if name in visits]
+    done = [name for name in names if name in visits and len(visits[name]) >= least]
     rows = np.array([plan.networks[name] for name in done], dtype=np.int64).reshape(-1, len(plan.space.sizes))
     return rows, np.array([estimate(visits[name]) for name in done])
 
