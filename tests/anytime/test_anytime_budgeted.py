@@ -58,11 +58,11 @@ def test_thresholds_by_hand() -> None:
 
 
 def test_no_picture_leaves_where_the_floor_is_zero() -> None:
-    """A share of less than one picture closes the exit; a share of three tenths of ten is three."""
-    confidences = np.random.default_rng(0).random((3, 10))
-    thresholds = solve_thresholds(confidences, [0.09, 0.3, 0.61])
+    """A share of less than one picture closes the exit; 0.29 of a hundred are 29, in floating point as well."""
+    confidences = np.random.default_rng(0).random((3, 100))
+    thresholds = solve_thresholds(confidences, [0.009, 0.29, 0.701])
     assert thresholds[0] == math.inf
-    assert (leave_at(confidences, thresholds) == 1).sum() == 3
+    assert (leave_at(confidences, thresholds) == 1).sum() == 29
     assert (leave_at(confidences, np.full(3, 2.0)) == 2).all(), "the last exit takes all, whatever its threshold"
 
 

@@ -124,6 +124,15 @@ def test_runs_at_the_same_time_do_not_disturb_each_other(runner: OnnxRunner, x: 
     assert len(runner._idle) == 3
 
 
+def test_kept_predictions_do_not_change(runner: OnnxRunner, x: Any) -> None:
+    """Probabilities looked at after another picture has gone through the same memory are those of their own."""
+    kept = list(runner.predict(x[0:1]))
+    others = [p.probabilities for p in runner.predict(x[1:2])]
+    for ours, again, other in zip(kept, runner.predict(x[0:1]), others, strict=True):
+        np.testing.assert_array_equal(ours.probabilities, again.probabilities)
+        assert not np.allclose(ours.probabilities, other)
+
+
 def test_classify_drops_pictures_that_left(runner: OnnxRunner, predictor: AnytimePredictor, x: Any) -> None:
     """Batches shrink from exit to exit, with the answers of PyTorch."""
     every = [p.confidence for p in runner.predict(x)]
