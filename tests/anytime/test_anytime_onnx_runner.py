@@ -126,10 +126,11 @@ def test_runs_at_the_same_time_do_not_disturb_each_other(runner: OnnxRunner, x: 
 
 def test_kept_predictions_do_not_change(runner: OnnxRunner, x: Any) -> None:
     """Probabilities looked at after another picture has gone through the same memory are those of their own."""
+    at_once = [p.probabilities for p in runner.predict(x[0:1])]
     kept = list(runner.predict(x[0:1]))
     others = [p.probabilities for p in runner.predict(x[1:2])]
-    for ours, again, other in zip(kept, runner.predict(x[0:1]), others, strict=True):
-        np.testing.assert_array_equal(ours.probabilities, again.probabilities)
+    for expected, ours, other in zip(at_once, kept, others, strict=True):
+        np.testing.assert_array_equal(ours.probabilities, expected)
         assert not np.allclose(ours.probabilities, other)
 
 
