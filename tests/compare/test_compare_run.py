@@ -111,18 +111,17 @@ def test_regularised_evolution() -> None:
     pytest.importorskip("pyglove")
     table = make_table(arrays((4, 4, 4, 4, 4)), "larger")
     oracle = Oracle(table, {"macs": float(np.quantile(table.costs["macs"], 0.6))}, 60)
-    answers = []
-    for _ in range(2):
-        method = methods.make("evolution", oracle, seed=1)
-        evaluator = oracle.evaluator(1)
+    looked, answers = {}, {}
+    for seed in (0, 1, 2, 3, 0):
+        method, evaluator = methods.make("evolution", oracle, seed), oracle.evaluator(seed)
         while not evaluator.done:
             method.step(evaluator)
         rows = evaluator.history.rows
         assert len(set(rows)) == 60 and all(oracle.fits[table.index[row]] for row in rows)
-        answers.append(method.choose(oracle.platform).architecture.row)
-        means = table.means[[table.index[row] for row in rows]]
-        assert means[-20:].mean() > means[:12].mean()
-    assert answers[0] == answers[1]
+        answer = method.choose(oracle.platform).architecture.row
+        assert looked.setdefault(seed, rows) == rows and answers.setdefault(seed, answer) == answer
+    means = np.array([table.means[[table.index[row] for row in rows]] for rows in looked.values()])
+    assert means[:, -20:].mean() > means[:, :12].mean() + 0.3
 
 
 def test_ours_beat_random_search() -> None:
