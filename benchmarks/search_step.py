@@ -275,7 +275,7 @@ class SearchSteps:
         )
         stream = self.stream(1)
         # So many updates that the policy hardly moves: it stays as undecided as NNI's in a few steps.
-        self.evaluator = TimedEvaluator(work.supernet, stream, stream, settings, work.runtime, updates=10**6)
+        self.evaluator = TimedEvaluator(work.supernet, stream, stream, settings, work.runtime, updates_per_step=10**6)
         macs = work.space.cost("macs")(work.space.sample(100, np.random.default_rng(SEED)))
         self.method = TuNAS(work.space, [Platform("phone", {"macs": int(np.median(macs))})], seed=SEED)
 

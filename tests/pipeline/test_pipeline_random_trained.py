@@ -10,6 +10,7 @@ import pytest
 
 from sartor.errors import RequestError
 from sartor.pipeline import training
+from sartor.pipeline.answers import Answer
 from sartor.pipeline.baselines import costs_of, uniform_width
 from sartor.platforms import Platform
 from sartor.run import RunFolder
@@ -101,7 +102,7 @@ def test_uniform_widths_under_a_latency_budget(monkeypatch: pytest.MonkeyPatch) 
     width = uniform_width(space, platform)
     assert space.uniform is not None
     values = space.uniform(width)
-    assert costs_of(space, values, platform)["latency_ms"] == pytest.approx(space.blueprint(values).macs / 1e6)
+    assert costs_of(space, Answer(values), platform)["latency_ms"] == pytest.approx(space.blueprint(values).macs / 1e6)
     assert space.blueprint(values).macs <= 300_000
     off_grid = {**values, "width1": values["width1"] + 1}
-    assert "latency_ms" not in costs_of(space, off_grid, platform)
+    assert "latency_ms" not in costs_of(space, Answer(off_grid), platform)

@@ -311,7 +311,11 @@ def _published(row: dict[str, Any]) -> dict[str, tuple[int, int, int, int, int]]
         ("proxylessnas_enlarged", {"layout": "round"}, "unknown layout 'round'; known are auto, imagenet"),
         ("mobilenetv3_like", {"depth": 0}, "mobilenetv3_like: depth 0"),
         ("proxylessnas", {"multiplier": 0.0}, "multiplier 0.0 must be above 0"),
-        ("proxylessnas", {"filters": "mnasnet"}, "unknown filters 'mnasnet'; known are proxylessnas, doubled"),
+        (
+            "proxylessnas",
+            {"filters": "mnasnet"},
+            "unknown filters 'mnasnet'; known are proxylessnas, published, doubled",
+        ),
         ("mobilenetv3_like", {"activation": "tanh"}, "unknown activation 'tanh'"),
     ],
 )
