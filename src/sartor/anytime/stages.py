@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from sartor.blueprint import Block, Blueprint
 from sartor.memory import PICTURES
+from sartor.wiring import ancestors
 
 BYTES_PER_PARAMETER = 4
 
@@ -79,10 +80,11 @@ def make_stages(blueprint: Blueprint, exits: Iterable[int] | None = None) -> tup
     if not chosen or not 0 <= chosen[0] <= chosen[-1] < len(outputs):
         raise ValueError(f"{blueprint.name} has exits 0 to {len(outputs) - 1}, not {chosen}")
     working = _working_blocks(blueprint)
+    reads_of = {block.name: block.inputs for block in working}
     done: set[str] = set()
     groups: list[tuple[Block, ...]] = []
     for exit in chosen:
-        needed = _ancestors(working, outputs[exit]) - done
+        needed = ancestors(reads_of, [outputs[exit]]) - done
         groups.append(tuple(block for block in working if block.name in needed))
         done |= needed
     reads = [_reads(group) for group in groups]
@@ -130,14 +132,6 @@ def _working_blocks(blueprint: Blueprint) -> tuple[Block, ...]:
         if not idle:
             working.append(dataclasses.replace(block, inputs=inputs))
     return tuple(working)
-
-
-def _ancestors(blocks: Sequence[Block], output: str) -> set[str]:
-    """The blocks that an output depends on, itself included."""
-    needed = {output}
-    for block in reversed(blocks):
-        needed.update(block.inputs if block.name in needed else ())
-    return needed - {PICTURES}
 
 
 def _reads(blocks: Sequence[Block]) -> tuple[str, ...]:
