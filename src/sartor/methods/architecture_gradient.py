@@ -147,15 +147,14 @@ def _unroll(
     parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor], optimiser: PrefixOptimiser, rate: float
 ) -> None:
     """Moves the weights as the next step of SGD would, without a trace in what the optimiser remembers."""
-    settings = optimiser.settings
-    for p, gradient in zip(parameters, gradients, strict=True):
-        decays = settings.weight_decay_on == "all" or p.ndim == 4
-        move = gradient + settings.weight_decay * p if decays else gradient
-        if settings.momentum:
-            held = optimiser.buffers.get(p, {}).get("momentum")
-            velocity = move if held is None else settings.momentum * held + move
-            move = move + settings.momentum * velocity if settings.nesterov else velocity
-        p.sub_(move, alpha=rate)
+    settings, rule = optimiser.settings, optimiser.rule
+    moves = [
+        g + settings.weight_decay * p if settings.weight_decay_on == "all" or p.ndim == 4 else g.clone()
+        for p, g in zip(parameters, gradients, strict=True)
+    ]
+    held = [optimiser.buffers.get(p) or rule.buffers(p, 0) for p in parameters]
+    buffers = {name: [buffer[name].clone() for buffer in held] for name in held[0]}
+    rule.move([*parameters], moves, buffers, rate)
 
 
 def _restore(parameters: Sequence[Tensor], before: Sequence[Tensor]) -> None:
