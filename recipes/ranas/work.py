@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,8 @@ def do_piece(job: Job, piece: Piece) -> dict[str, Any]:
         RequestError: the pictures are missing, the disk refuses, or the piece is in work elsewhere.
     """
     setting = make_setting(job, piece)
-
-    def act(store: ClockedStore) -> dict[str, Any]:
-        found = _search(setting, store) if piece.kind == "search" else _train(setting, job, piece, store)
-        return {**found, "device": str(setting.runtime.device)}
-
-    return finish(job.results, piece, piece.kind, job.to_json(), act)
+    act = partial(_search, setting) if piece.kind == "search" else partial(_train, setting, job, piece)
+    return finish(job.results, piece, piece.kind, job.to_json(), setting, act)
 
 
 def make_setting(job: Job, piece: Piece) -> Setting:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,18 +94,19 @@ def do_piece(job: Job, piece: Piece) -> dict[str, Any]:
         RequestError: the pictures are missing, the disk refuses, or the piece is in work elsewhere.
     """
     setting = make_setting(job, piece)
-
-    def act(store: ClockedStore) -> dict[str, Any]:
-        found = _search(setting, store) if piece.kind == "search" else _train(setting, job, piece, store)
-        return {**found, "device": str(setting.runtime.device)}
-
-    return finish(job.results, piece, piece.kind, job.to_json(), act)
+    act = partial(_search, setting) if piece.kind == "search" else partial(_train, setting, job, piece)
+    return finish(job.results, piece, piece.kind, job.to_json(), setting, act)
 
 
 def finish(
-    results: Path, piece: Named, stage: str, configuration: Mapping[str, Any], act: Callable[[ClockedStore], Found]
+    results: Path,
+    piece: Named,
+    stage: str,
+    configuration: Mapping[str, Any],
+    setting: Setting,
+    act: Callable[[ClockedStore], Found],
 ) -> Found:
-    """Does what ``act`` does in a folder of the piece's own, and writes what it found and the times it took.
+    """Does what ``act`` does in a folder of the piece's own, and writes what it found, where, and how long it took.
 
     Raises:
         RequestError: the disk refuses, or the piece is in work elsewhere.
@@ -112,7 +114,7 @@ def finish(
     with RunFolder.create(results / "work" / piece.file, {**configuration, "piece": piece.file}) as folder:
         store = ClockedStore(folder, stage)
         found = act(store)
-        text = to_json({"piece": piece.file, **found, **store.times})
+        text = to_json({"piece": piece.file, **found, "device": str(setting.runtime.device), **store.times})
         write_atomically(piece_path(results, piece), (text + "\n").encode())
         folder.remove_checkpoint(store.checkpoint)
     done: Found = json.loads(text)
