@@ -49,6 +49,11 @@ def test_platform_parses_its_budgets() -> None:
         ({"weight": float("nan")}, "weight"),
         ({"weight": True}, "weight"),
         ({"budgets": {"latency_ms": "57ms"}}, "device"),
+        ({"latency_margin": 0.1}, "belongs to a latency_ms budget"),
+        *(
+            ({"budgets": {"latency_ms": 5}, "device": "d", "latency_margin": margin}, "a share from 0 to 1 of the")
+            for margin in (-0.01, 5, float("nan"), True, "5%")
+        ),
     ],
 )
 def test_wrong_platforms_are_refused(arguments: dict[str, Any], part: str) -> None:

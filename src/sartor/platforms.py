@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from sartor.errors import RequestError
 from sartor.quantities import parse
 
+# A larger margin is taken for a percentage.
+_LARGEST_MARGIN = 1.0
+
 # Names become file names: letters, digits and . _ - are safe on every system.
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?")
 
@@ -51,6 +54,8 @@ class Platform:
         budgets: the most that each cost may be, such as ``{"macs": "12.2M"}``; strings are parsed.
         weight: the importance, positive; only ratios between platforms matter.
         device: the device of a ``latency_ms`` budget.
+        latency_margin: the share by which predictions of that device may be too low: what is predicted, times 1 + this
+            share, keeps the budget. Default: what the device's error report says (its ``margin_90``), else 0.
 
     Raises:
         RequestError: naming the platform and the field.
@@ -60,6 +65,7 @@ class Platform:
     budgets: Mapping[str, int | float]
     weight: float = 1.0
     device: str | None = None
+    latency_margin: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -77,13 +83,27 @@ class Platform:
         object.__setattr__(self, "weight", _positive(self.weight, f"platform {self.name!r}: weight"))
         if "latency_ms" in budgets and not self.device:
             raise RequestError(f"platform {self.name!r}: a latency_ms budget needs a device to be measured on")
+        if self.latency_margin is not None:
+            object.__setattr__(self, "latency_margin", self._checked_margin(self.latency_margin))
+
+    def _checked_margin(self, margin: Any) -> float:
+        if "latency_ms" not in self.budgets:
+            raise RequestError(f"platform {self.name!r}: a latency_margin belongs to a latency_ms budget; give one")
+        number = isinstance(margin, int | float | np.number) and not isinstance(margin, bool)
+        if not number or not 0 <= margin <= _LARGEST_MARGIN:
+            raise RequestError(
+                f"platform {self.name!r}: latency_margin is {margin!r}, it must be a share from 0 to "
+                f"{_LARGEST_MARGIN:g} of the prediction (5 % are 0.05)"
+            )
+        return float(margin)
 
     def __hash__(self) -> int:
-        return hash((self.name, tuple(sorted(self.budgets.items())), self.weight, self.device))
+        budgets = tuple(sorted(self.budgets.items()))
+        return hash((self.name, budgets, self.weight, self.device, self.latency_margin))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A read-only mapping cannot be pickled, and platforms travel to worker processes.
-        return Platform, (self.name, dict(self.budgets), self.weight, self.device)
+        return Platform, (self.name, dict(self.budgets), self.weight, self.device, self.latency_margin)
 
 
 def check_platforms(platforms: Iterable[Platform]) -> tuple[Platform, ...]:

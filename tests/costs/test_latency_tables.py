@@ -14,7 +14,7 @@ from sartor import mrf
 from sartor.config import load_job
 from sartor.costs.correction import Correction
 from sartor.costs.devices import device_cost
-from sartor.costs.files import file_margin, read_table
+from sartor.costs.files import DeviceFacts, file_facts, file_margin, read_table
 from sartor.costs.keys import network_pieces, space_pieces
 from sartor.costs.linear_fit import fit_linear, linear_document
 from sartor.costs.tables import Entry, LatencyTable
@@ -100,6 +100,29 @@ def test_files_come_back(tmp_path: Path) -> None:
     assert table_of(SPACE).margin is None
     assert file_margin(tmp_path / "T.json") == 0.04
     assert file_margin(written(tmp_path / "U.json", table_of(SPACE).to_dict())) is None
+
+
+def test_what_a_file_says_of_its_measurements(tmp_path: Path) -> None:
+    """Machine, runtime, threads and margin; nothing of a published table; again where the file has changed."""
+    path = written(tmp_path / "T.json", table_of(SPACE, threads=4, errors={"raw": {"margin_90": 0.5}}).to_dict())
+    facts = file_facts(path)
+    assert facts.machine == {"cpu": "a processor", "system": "Linux", "architecture": "x86_64"}
+    assert facts.runtime == {"name": "onnxruntime", "version": "1.0"}
+    assert (facts.threads, facts.batch, facts.repeats, facts.margin) == (4, 1, 15, 0.5)
+    written(tmp_path / "T.json", table_of(SPACE, errors={"raw": {"margin_90": 0.25}}).to_dict() | {"more": 1})
+    assert file_margin(path) == 0.25
+    published = {"Conv-input:224x224x3-output:112x112x32": [11.1, 0.2, 3]}
+    assert file_facts(written(tmp_path / "P.json", published)) == DeviceFacts()
+
+
+@pytest.mark.parametrize("margin", [-0.1, "much", None, True, float("inf")])
+def test_a_damaged_margin_is_refused(margin: Any, tmp_path: Path) -> None:
+    """No budget is met by an error report that cannot be read: the file and what to do are named."""
+    errors = {"raw": {"margin_90": 0.1}, "corrected": {"margin_90": margin}}
+    device = written(tmp_path / "T.json", table_of(SPACE, errors=errors).to_dict())
+    with pytest.raises(RequestError, match=r"platform 'p': device .*T.json: margin_90 .* is .*latency_margin"):
+        check_reachable(SPACE, [Platform("p", {"latency_ms": 50}, device=device)])
+    check_reachable(SPACE, [Platform("p", {"latency_ms": 50}, device=device, latency_margin=0.1)])
 
 
 def test_a_file_is_a_device(tmp_path: Path) -> None:

@@ -119,8 +119,9 @@ class Job:
 
 
 def _plain_platform(platform: Platform) -> dict[str, Any]:
-    device = {} if platform.device is None else {"device": platform.device}
-    return {"name": platform.name, "weight": platform.weight, **device, **platform.budgets}
+    optional = {"device": platform.device, "latency_margin": platform.latency_margin}
+    given = {key: value for key, value in optional.items() if value is not None}
+    return {"name": platform.name, "weight": platform.weight, **given, **platform.budgets}
 
 
 def _plain(value: Any) -> Any:

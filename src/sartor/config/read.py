@@ -201,6 +201,7 @@ _PLATFORM = make_dataclass(
         ("name", str),
         ("weight", float, field(default=1.0)),
         ("device", str | None, field(default=None)),
+        ("latency_margin", float | None, field(default=None)),
         *((kind, int | float | str | None, field(default=None)) for kind in KINDS),
     ],
     frozen=True,
@@ -232,7 +233,7 @@ def _platform(item: Any, index: int, problems: Problems) -> Platform | None:
     right = [_is_quantity(kind, value, key, problems) for kind, value in budgets.items()]
     if not all(right):
         return None
-    return guarded(lambda: Platform(spec.name, budgets, spec.weight, spec.device), key, problems)
+    return guarded(lambda: Platform(spec.name, budgets, spec.weight, spec.device, spec.latency_margin), key, problems)
 
 
 def _is_quantity(kind: str, value: Any, key: str, problems: Problems) -> bool:

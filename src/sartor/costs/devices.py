@@ -49,6 +49,15 @@ def device_cost(space: SearchSpace, device: str) -> FactorCost:
     return known[model]
 
 
+def device_margin(device: str) -> float | None:
+    """The share by which a device's predictions are too low for one network in ten; None where nobody measured it.
+
+    Raises:
+        RequestError: it is a file that cannot be read, or whose error report is damaged.
+    """
+    return files.file_margin(device) if files.names_file(device) else None
+
+
 def latency_ms(space: SearchSpace, device: str | None, exit: int | None = None, lazy: bool = False) -> FactorCost:
     """The same latency in milliseconds, in floating point: to read, not to solve with.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,25 @@ if TYPE_CHECKING:
 _LARGEST_BYTES = 512 * 2**20
 
 
+@dataclass(frozen=True)
+class DeviceFacts:
+    """What a device file says about the measurements behind it.
+
+    Args:
+        machine: processor, system and architecture; empty where it does not say (published tables).
+        runtime: name and version; empty likewise.
+        threads, batch, repeats: how it was measured.
+        margin: the share by which predictions are too low for one network in ten; None where it was not measured.
+    """
+
+    machine: Mapping[str, str] = field(default_factory=dict)
+    runtime: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
+    batch: int = 1
+    repeats: int = 15
+    margin: float | None = None
+
+
 def names_file(device: str) -> bool:
     """Whether a device is meant as the path of a file."""
     return device.endswith(".json") or "/" in device or "\\" in device
@@ -31,26 +52,25 @@ def file_cost(path: str | Path) -> Callable[[SearchSpace], FactorCost]:
         RequestError: there is no such file, or it holds none of: a table of ``sartor profile``, a linear model, a table
             of ProxylessNAS or Once-for-all.
     """
-    path = Path(path).expanduser()
-    with storage_errors(path):
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            raise RequestError(
-                f"device {path}: there is no such file. Make one with sartor profile SPACE --out {path.name}"
-            ) from None
-        return _read(path, status.st_mtime_ns, status.st_size)
+    return _read(*_version(path))
+
+
+def file_facts(path: str | Path) -> DeviceFacts:
+    """What a device file says about its measurements; read again where the file has changed.
+
+    Raises:
+        RequestError: as :func:`file_cost`; or its error report has no margin that could be one.
+    """
+    return _read_facts(*_version(path))
 
 
 def file_margin(path: str | Path) -> float | None:
     """The share by which a file's predictions are too low for one network in ten; None where it was not measured.
 
     Raises:
-        RequestError: as :func:`file_cost`.
+        RequestError: as :func:`file_facts`.
     """
-    errors = _json(Path(path).expanduser()).get("errors")
-    reports = [errors[kind] for kind in ("corrected", "raw") if errors.get(kind)] if isinstance(errors, dict) else []
-    return float(reports[0]["margin_90"]) if reports and "margin_90" in reports[0] else None
+    return file_facts(path).margin
 
 
 def read_table(path: str | Path) -> tables.LatencyTable:
@@ -63,6 +83,47 @@ def read_table(path: str | Path) -> tables.LatencyTable:
     if data.get("format") != tables.FORMAT:
         raise RequestError(f"{path}: this is no latency table of sartor profile")
     return tables.LatencyTable.from_dict(data, path)
+
+
+def _version(path: str | Path) -> tuple[Path, int, int]:
+    """A file with the time of its last change and its size."""
+    path = Path(path).expanduser()
+    with storage_errors(path):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            raise RequestError(
+                f"device {path}: there is no such file. Make one with sartor profile SPACE --out {path.name}"
+            ) from None
+    return path, status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=16)
+def _read_facts(path: Path, changed_ns: int, size: int) -> DeviceFacts:
+    data = _json(path)
+    device, runtime = data.get("device"), data.get("runtime")
+    machine = {k: str(v) for k, v in device.items() if k != "name"} if isinstance(device, dict) else {}
+    known = {k: str(v) for k, v in runtime.items()} if isinstance(runtime, dict) else {}
+    try:
+        numbers = {name: int(data[name]) for name in ("threads", "batch", "repeats") if name in data}
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"device {path}: threads, batch and repeats are whole numbers ({error})") from None
+    return DeviceFacts(machine, known, **numbers, margin=_margin(data.get("errors"), path))
+
+
+def _margin(errors: Any, path: Path) -> float | None:
+    """``margin_90`` of the error report, of the corrected predictions where there is a correction."""
+    kinds = ("corrected", "raw") if isinstance(errors, dict) else ()
+    reports = [errors[kind] for kind in kinds if isinstance(errors.get(kind), dict) and errors[kind]]
+    if not reports or "margin_90" not in reports[0]:
+        return None
+    margin = reports[0]["margin_90"]
+    if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin < math.inf:
+        raise RequestError(
+            f"device {path}: margin_90 of its error report is {margin!r}, it must be a share that is not negative; "
+            "make the file again, or give the platform a latency_margin"
+        )
+    return float(margin)
 
 
 @lru_cache(maxsize=16)

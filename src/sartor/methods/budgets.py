@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from decimal import Decimal
+from fractions import Fraction
 
 from sartor import mrf
-from sartor.costs.devices import LATENCY, MS_PER_NS, device_cost
+from sartor.costs.devices import LATENCY, MS_PER_NS, device_cost, device_margin
 from sartor.costs.factors import Factor
 from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.platforms import Platform
@@ -41,10 +42,39 @@ def _budget(
     assert platform.device is not None  # a platform without one is refused
     try:
         cost = device_cost(space, platform.device)
+        margin = margin_of(platform)
     except RequestError as error:
         raise RequestError(f"platform {platform.name!r}: {error}") from None
-    # In decimals, as the limit was written: in binary 57.3 ms are 57,299,999.99... ns.
-    return mrf.Budget(cost, int(Decimal(repr(limit)) / Decimal(repr(MS_PER_NS))), kind, unit=MS_PER_NS)
+    note = f"the budget of {limit:g} less a margin of {margin:.3g} for the predictor's errors" if margin else ""
+    return mrf.Budget(cost, predictable_ns(limit, margin), kind, MS_PER_NS, note)
+
+
+def margin_of(platform: Platform) -> float:
+    """The share by which the latency of a platform may turn out above its prediction, which the budget must allow for.
+
+    The platform's own, else the 90 % quantile of the errors of its device; 0 where that was not measured.
+
+    Raises:
+        RequestError: the device is a file that cannot be read.
+    """
+    if platform.latency_margin is not None:
+        return platform.latency_margin
+    return 0.0 if platform.device is None else device_margin(platform.device) or 0.0
+
+
+def predictable_ns(budget_ms: float, margin: float) -> int:
+    """The most whole nanoseconds that may be predicted: times 1 + ``margin`` they keep the budget, exactly."""
+    # In fractions of what was written: in binary 57.3 ms are 57,299,999.99... ns.
+    budget_ns = Fraction(repr(float(budget_ms))) / Fraction(repr(MS_PER_NS))
+    return math.floor(budget_ns / (1 + Fraction(repr(float(margin)))))
+
+
+def limits_of(platform: Platform) -> dict[str, float]:
+    """The most that each cost of a platform may be, by kind; of a latency, that may be predicted."""
+    limits = dict(platform.budgets)
+    if LATENCY in limits:
+        limits[LATENCY] = predictable_ns(limits[LATENCY], margin_of(platform)) / (1 / MS_PER_NS)
+    return limits
 
 
 def check_reachable(space: SearchSpace, platforms: Sequence[Platform]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sartor.costs.factors import FactorCost
-from sartor.errors import RequestError
+from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.methods.budgets import budgets_of
 from sartor.methods.evaluator import Evaluator
 from sartor.methods.method import Choice, Method
@@ -135,10 +135,18 @@ class RandomSearch(Method):
                 f"random search ended before it scored a network for platform {platform.name!r}; allow more "
                 "search.epochs"
             )
-        row, (total, count) = min(self.seen[k].items(), key=lambda item: item[1][0] / item[1][1])
-        architecture = self.space.architecture(row)
-        costs = {b.name: b.cost_of(np.array(row)) for b in budgets_of(self.space, platform)}
-        return Choice(architecture, total / count, costs)
+        budgets = budgets_of(self.space, platform)
+        # Candidates were drawn within the budgets of the search; those of a later correction may be tighter.
+        rows = [row for row in self.seen[k] if all(b.cost(np.array([row]))[0] <= b.limit for b in budgets)]
+        if not rows:
+            raise InfeasibleBudgetError(
+                f"platform {platform.name!r}: none of the {len(self.seen[k])} networks that random search observed "
+                f"meets {' and '.join(map(str, budgets))}; search again with that budget"
+            )
+        row = min(rows, key=lambda seen: self.seen[k][seen][0] / self.seen[k][seen][1])
+        total, count = self.seen[k][row]
+        costs = {b.name: b.cost_of(np.array(row)) for b in budgets}
+        return Choice(self.space.architecture(row), total / count, costs)
 
     def state_dict(self) -> dict[str, Any]:
         seen = [[[list(row), *entry] for row, entry in platform.items()] for platform in self.seen]

@@ -68,13 +68,15 @@ class Budget:
 
     A sum must hold integers; a maximum may hold any numbers. Tables and limit count in one unit, and ``unit`` is what
     that is worth in the unit of the budget's name: latencies in whole nanoseconds have 1e-6 for ``latency_ms``.
-    Messages and the costs of a solution are in the name's unit; the answer does not depend on it.
+    Messages and the costs of a solution are in the name's unit; the answer does not depend on it. ``note`` says in
+    messages how the limit came about, where it is not what was asked for.
     """
 
     cost: FactorCost
     limit: float
     name: str
     unit: float = 1.0
+    note: str = ""
 
     def __post_init__(self) -> None:
         if math.isnan(self.limit):
@@ -98,7 +100,8 @@ class Budget:
         return cost
 
     def __str__(self) -> str:
-        return f"{self.name} <= {number(self.in_unit(self.limit))}"
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.name} <= {number(self.in_unit(self.limit))}{note}"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from sartor.blueprint import Blueprint
 from sartor.errors import InfeasibleBudgetError, RequestError
-from sartor.methods.budgets import budgets_of
+from sartor.methods.budgets import budgets_of, limits_of
 from sartor.methods.sampling import sample_in_window, sample_within
 from sartor.pipeline.answers import Answer, fit_answers
 from sartor.pipeline.anytime_baselines import msdnet, random_architecture
@@ -84,10 +84,11 @@ def uniform_width(space: SearchSpace, platform: Platform) -> float:
     """
     assert space.uniform is not None  # checked before anything is trained
     costs: dict[str, float] = {}
+    limits = limits_of(platform)
     for i in range(round(_WIDEST / _WIDTH_STEP), 0, -1):
         width = round(i * _WIDTH_STEP, 6)
         costs = costs_of(space, Answer(space.uniform(width)), platform)
-        if all(costs.get(kind, math.inf) <= limit for kind, limit in platform.budgets.items()):
+        if all(costs.get(kind, math.inf) <= limit for kind, limit in limits.items()):
             return width
     reached = ", ".join(f"{kind} {costs.get(kind, 'unknown')}" for kind in platform.budgets)
     raise InfeasibleBudgetError(
