@@ -19,6 +19,10 @@ class InfeasibleBudgetError(RequestError):
     """No architecture meets the budgets; the message names the cheapest reachable cost."""
 
 
+class StorageError(RequestError):
+    """The disk refuses to read or write; what was written before is intact."""
+
+
 class MissingDependencyError(RequestError):
     """An optional package is missing; the message names the package and the extra that brings it."""
 

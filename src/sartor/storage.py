@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sartor.errors import RequestError
+from sartor.errors import StorageError
 
 PARTIAL = ".partial"  # what a file is called until it is whole
 
@@ -28,12 +28,12 @@ _REASONS = {
 }
 
 
-def storage_problem(error: OSError, path: Path | str | None = None) -> RequestError | None:
+def storage_problem(error: OSError, path: Path | str | None = None) -> StorageError | None:
     """The request error that says why the disk refused ``path``, or None for any other failure."""
     if error.errno not in _REASONS:
         return None
     where = path if path is not None else error.filename or "a file"
-    return RequestError(
+    return StorageError(
         f"{where}: cannot be read or written, {_REASONS[error.errno]}, then start the same command again. "
         "What was written before is intact."
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from table_samples import arrays, holed_table, small_table
 
-from sartor.compare import methods, runner
+from sartor.compare import methods, on_tables
 from sartor.compare.oracle import Oracle
 from sartor.compare.result import compare_table
 from sartor.compare.table import Table, make_table
@@ -76,8 +76,10 @@ def test_an_interrupted_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.M
     whole = compared(names=("ows",))
     compared(names=("ows",), seeds=2, folder=tmp_path)
     asked: list[tuple[str, int]] = []
-    search = runner._search
-    monkeypatch.setattr(runner, "_search", lambda oracle, piece: asked.append(piece) or search(oracle, piece))
+    search = on_tables.TableSearches.search
+    monkeypatch.setattr(
+        on_tables.TableSearches, "search", lambda own, piece, bar: asked.append(piece) or search(own, piece, bar)
+    )
     assert to_json(compared(names=("ows",), folder=tmp_path)) == to_json(whole)
     assert asked == [("ows", 2), ("random", 2)]
 
@@ -85,9 +87,9 @@ def test_an_interrupted_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.M
 def test_a_folder_of_another_comparison_is_refused(tmp_path: Path) -> None:
     """Another budget or number of queries in the same folder is a mistake that is named."""
     compared(names=(), folder=tmp_path)
-    with pytest.raises(RequestError, match="another budget"):
+    with pytest.raises(RequestError, match="another comparison: budget.macs .there 1180, asked for 1190"):
         compared(names=(), folder=tmp_path, budgets={"macs": 1190})
-    with pytest.raises(RequestError, match="another queries"):
+    with pytest.raises(RequestError, match="another comparison: queries .there 12, asked for 13"):
         compared(names=(), folder=tmp_path, queries=13)
 
 

@@ -235,9 +235,9 @@ def compare(
 ) -> None:
     """Compare methods with random search at equal cost, on a table whose best network is known."""
     from sartor.cli.compare import on_table
-    from sartor.compare.methods import DEFAULT
+    from sartor.compare.methods import ON_TABLES
 
-    names = list(DEFAULT) if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
+    names = list(ON_TABLES) if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
     progress = _progress(common)
     on_table(table, budget, names, queries, seeds, noise, processes, out, common.json, progress)
 

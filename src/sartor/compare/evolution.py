@@ -14,12 +14,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sartor import mrf
 from sartor.costs.factors import FactorCost
 from sartor.errors import RequestError
 from sartor.methods.budgets import budgets_of
 from sartor.methods.evaluator import Evaluator
 from sartor.methods.method import Choice, Method
+from sartor.methods.policy_method import costs_of
 from sartor.methods.sampling import sample_distinct
 from sartor.optional import require
 from sartor.platforms import Platform
@@ -110,7 +110,7 @@ class Evolution(Method):
         if platform not in self.platforms or not self.seen:
             raise RequestError(f"evolution observed no network for platform {platform.name!r}; allow it more queries")
         row, loss = min(self.seen.items(), key=lambda item: item[1])
-        return Choice(self.space.architecture(row), loss, costs_of(row, self._budgets))
+        return Choice(self.space.architecture(row), loss, costs_of(np.array(row), self._budgets))
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "seen": [[list(row), loss] for row, loss in self.seen.items()]}
@@ -118,8 +118,3 @@ class Evolution(Method):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         self.seen = {tuple(row): loss for row, loss in state["seen"]}
-
-
-def costs_of(row: Row, budgets: Sequence[mrf.Budget]) -> dict[str, float]:
-    """What a row costs under every budget."""
-    return {b.name: b.cost_of(np.array(row)) for b in budgets}

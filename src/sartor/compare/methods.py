@@ -10,9 +10,7 @@ The one rule, the same for all tables (docs/methods.md):
 from __future__ import annotations
 
 import difflib
-import importlib
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sartor.compare.oracle import Oracle
@@ -21,7 +19,8 @@ from sartor.methods import registry
 from sartor.methods.method import Method
 
 BASELINE = "random"
-DEFAULT = ("ows", "aows", "tunas", "fpnas", "ms_ranas", "evolution", BASELINE)
+ON_TRAINING = ("ows", "aows", "tunas", "fpnas", "ms_ranas", BASELINE)
+ON_TABLES = (*ON_TRAINING[:-1], "evolution", BASELINE)
 
 # Methods that need what no table has, with the reason.
 NOT_ON_TABLES: Mapping[str, str] = {
@@ -29,27 +28,22 @@ NOT_ON_TABLES: Mapping[str, str] = {
 }
 
 
-def names() -> tuple[str, ...]:
-    """The names of all methods that can be compared."""
-    known = dict.fromkeys([*DEFAULT[:-1], *registry.names(), BASELINE])
-    return tuple(known)
-
-
-def check_names(given: list[str]) -> tuple[str, ...]:
+def check_names(given: Sequence[str], known: Sequence[str] = ON_TABLES) -> tuple[str, ...]:
     """The methods asked for, each once, and random search, which every comparison carries.
 
     Raises:
         RequestError: an unknown name; says which was meant.
     """
+    known = tuple(dict.fromkeys([*known, *registry.names()]))
     for name in given:
-        if name not in names() and ":" not in name:
-            close = difflib.get_close_matches(name, names(), n=1)
+        if ":" in name:
+            registry.method_class(name)
+        elif name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise RequestError(
-                f"unknown method {name!r}; known are {', '.join(names())}, and one's own as package.module:Class{hint}"
+                f"unknown method {name!r}; known are {', '.join(known)}, and one's own as package.module:Class{hint}"
             )
-        if ":" in name:
-            _own(name)
     return tuple(dict.fromkeys([*given, BASELINE]))
 
 
@@ -60,7 +54,7 @@ def not_applicable(name: str) -> str | None:
 
 def make(name: str, oracle: Oracle, seed: int) -> Method:
     """A fresh method for one search."""
-    return _maker(name, oracle)(oracle.space, [oracle.platform], settings_for(name, oracle.queries), seed)
+    return _class_of(name)(oracle.space, [oracle.platform], settings_for(name, oracle.queries), seed)
 
 
 def settings_for(name: str, queries: int) -> Any:
@@ -88,23 +82,9 @@ def settings_for(name: str, queries: int) -> Any:
     return None
 
 
-def _maker(name: str, oracle: Oracle) -> Callable[..., Method]:
+def _class_of(name: str) -> type[Method]:
     if name == "evolution":
         from sartor.compare.evolution import Evolution
 
         return Evolution
-    if ":" in name:
-        return _own(name)
-    return partial(registry.method_class(name))
-
-
-def _own(name: str) -> type[Method]:
-    """A user's method, from ``package.module:Class``."""
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise RequestError(f"method {name!r} cannot be loaded: {error}") from None
-    if not (isinstance(found, type) and issubclass(found, Method)):
-        raise RequestError(f"method {name!r} is no subclass of sartor.methods.method.Method")
-    return found
+    return registry.method_class(name)

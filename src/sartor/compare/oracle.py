@@ -90,6 +90,11 @@ class Searched:
     spent: int
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Searched:
+        """The same from plain data."""
+        return cls(**{**plain, "curve": tuple(plain["curve"]), "notes": tuple(plain["notes"])})
+
 
 def search(oracle: Oracle, method: Method, seed: int) -> Searched:
     """Runs a method to the end of its queries."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,18 @@ class Mean:
     def above_zero(self) -> bool:
         """Whether the whole interval lies above 0."""
         return self.interval is not None and self.interval[0] > 0
+
+    @property
+    def ci95(self) -> list[float] | None:
+        """The interval as plain data."""
+        return None if self.interval is None else list(self.interval)
+
+    def as_difference(self, *, lower_is_better: bool) -> dict[str, Any]:
+        """A difference to a baseline as plain data, with what it means."""
+        better, worse = self.above_zero, self.below_zero
+        if lower_is_better:
+            better, worse = worse, better
+        return {"mean": self.mean, "ci95": self.ci95, "better": better, "worse": worse}
 
 
 def mean_of(values: Sequence[float]) -> Mean:

@@ -75,6 +75,8 @@ class Method(ABC):
     train_defaults: ClassVar[Mapping[str, Any]] = {}
     # Whether steps differ in cost: the search then ends after its epochs, whatever they cost.
     varying_cost: ClassVar[bool] = False
+    # Whether one architecture answers all platforms by its exits, which any-time training needs.
+    answers_exits: ClassVar[bool] = False
 
     def __init__(self, space: SearchSpace, platforms: Sequence[Platform], settings: Any, seed: int = 0) -> None:
         self.space = space

@@ -55,6 +55,7 @@ class MSRANAS(Method):
     settings: MSRANASSettings
     # A search lasts its epochs, whatever the measurements of its curvature cost.
     varying_cost: ClassVar[bool] = True
+    answers_exits: ClassVar[bool] = True
     search_defaults: ClassVar[Mapping[str, Any]] = SEARCH_RECIPE
     train_defaults: ClassVar[Mapping[str, Any]] = TRAIN_RECIPE
 

@@ -1,4 +1,4 @@
-"""The methods by name. Adding a method is one new file and one line here."""
+"""The methods by name. Adding a method is one new file and one line here; one's own are named by module and class."""
 
 from __future__ import annotations
 
@@ -24,11 +24,34 @@ def names() -> tuple[str, ...]:
 
 
 def method_class(name: str) -> type[Method]:
-    """The class of a method; its ``settings_type`` is a dataclass of its settings."""
+    """The class of a method, also of one's own as ``package.module:Class``.
+
+    Its ``settings_type`` is a dataclass of its settings.
+
+    Raises:
+        RequestError: the name is unknown, or what it names is no method.
+    """
+    if ":" in name:
+        return _own(name)
     if name not in _CLASSES:
         close = difflib.get_close_matches(name, _CLASSES, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise RequestError(f"unknown method {name!r}; known are {', '.join(_CLASSES)}{hint}")
+        raise RequestError(
+            f"unknown method {name!r}; known are {', '.join(_CLASSES)}, and one's own as package.module:Class{hint}"
+        )
     module, attribute = _CLASSES[name]
     found: type[Method] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def _own(name: str) -> type[Method]:
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise RequestError(f"method {name!r} cannot be loaded: {error}") from None
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise RequestError(f"method {name!r} is no subclass of sartor.methods.method.Method")
+    if not hasattr(found, "settings_type"):
+        raise RequestError(f"method {name!r} has no settings_type: name the dataclass of its settings")
     return found

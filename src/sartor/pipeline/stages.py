@@ -25,10 +25,10 @@ STAGES = ("search", "train", "export", "report")
 
 
 class Run:
-    """A run folder with its job's setting."""
+    """A run folder with its job's setting. ``search_cost``: what the search may cost, in place of its epochs."""
 
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder = folder
+    def __init__(self, folder: RunFolder, search_cost: int | None = None) -> None:
+        self.folder, self.search_cost = folder, search_cost
         self.job = Job.from_resolved(folder.configuration)
         self.setting = make_setting(self.job, folder)
 
@@ -56,7 +56,7 @@ class Run:
         check_anytime(self.setting)
         with self.folder.progress.task("search", total=1.0) as advance:
             store = FolderStore(self.folder, "search", advance, self.job.checkpoint_seconds)
-            searched = search(self.setting, store)
+            searched = search(self.setting, store, cost=self.search_cost)
         # What re-solving for another budget needs, without the supernet's weights.
         self.folder.write_json(METHOD, searched.method.state_dict())
         cloud = random_cloud(self.setting, searched.supernet)

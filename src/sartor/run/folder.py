@@ -315,6 +315,10 @@ class RunFolder:
         """Seconds spent in ``stage``, over all processes that worked on it."""
         return self._stages.seconds(stage)
 
+    def cpu_seconds(self, stage: str) -> float:
+        """Seconds that processors worked for ``stage``, over all processes that worked on it."""
+        return self._stages.cpu_seconds(stage)
+
 
 def _some(items: list[str], join: str = ", ", at_most: int = 5) -> str:
     more = f"{join}and {len(items) - at_most} more" if len(items) > at_most else ""

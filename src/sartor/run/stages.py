@@ -1,4 +1,4 @@
-"""``stages.json``: what is done, with what result, and in how many seconds."""
+"""``stages.json``: what is done, with what result, and in how many seconds, on the wall and of the processor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class StageBook:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.stages: dict[str, dict[str, Any]] = {}
-        self._since: dict[str, float] = {}  # running stages: the moment up to which their seconds are counted
+        # Running stages: the moment up to which their seconds are counted, on the wall and of this process.
+        self._since: dict[str, tuple[float, float]] = {}
 
     def done(self, stage: str) -> bool:
         """Whether a stage was completed."""
@@ -38,7 +39,7 @@ class StageBook:
     @contextlib.contextmanager
     def clock(self, stage: str) -> Iterator[None]:
         """Counts the seconds inside it."""
-        self._since[stage] = time.monotonic()
+        self._since[stage] = _now()
         try:
             yield
         finally:
@@ -47,8 +48,11 @@ class StageBook:
 
     def seconds(self, stage: str) -> float:
         """Seconds spent in a stage so far."""
-        running = time.monotonic() - self._since[stage] if stage in self._since else 0.0
-        return float(self.stages.get(stage, {}).get("seconds", 0.0)) + running
+        return self._spent(stage, "seconds", 0)
+
+    def cpu_seconds(self, stage: str) -> float:
+        """Seconds that processors worked for a stage so far, all threads of this process together."""
+        return self._spent(stage, "cpu_seconds", 1)
 
     def save(self) -> None:
         """Writes everything, with the seconds of running stages up to now."""
@@ -57,6 +61,14 @@ class StageBook:
         write_atomically(self.path, (to_json(self.stages) + "\n").encode())
 
     def _count(self, stage: str) -> None:
-        total = self.seconds(stage)
-        self.stages.setdefault(stage, {})["seconds"] = total
-        self._since[stage] = time.monotonic()
+        spent = {"seconds": self.seconds(stage), "cpu_seconds": self.cpu_seconds(stage)}
+        self.stages.setdefault(stage, {}).update(spent)
+        self._since[stage] = _now()
+
+    def _spent(self, stage: str, key: str, place: int) -> float:
+        running = _now()[place] - self._since[stage][place] if stage in self._since else 0.0
+        return float(self.stages.get(stage, {}).get(key, 0.0)) + running
+
+
+def _now() -> tuple[float, float]:
+    return time.monotonic(), time.process_time()
