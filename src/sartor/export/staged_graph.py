@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sartor.optional import require
@@ -25,7 +25,7 @@ def hand_on_rectified(models: Sequence[Any], gives: Sequence[Sequence[str]]) -> 
             if later and all(node.op_type == "Relu" for model in later for node in _readers(model, name)):
                 _rectify_output(models[position], name)
                 for model in later:
-                    _drop_relus(model, name)
+                    _skip_relus(model, name, name)
 
 
 def _readers(model: Any, name: str) -> list[Any]:
@@ -33,19 +33,24 @@ def _readers(model: Any, name: str) -> list[Any]:
 
 
 def _rectify_output(model: Any, name: str) -> None:
-    """Gives the ReLU of what was called ``name`` under that name."""
+    """Gives the ReLU of what was called ``name`` under that name; readers in this stage that rectify it share that."""
     helper = require("onnx", extra="export").helper
     before = f"{name}_before_relu"
     for node in model.graph.node:
         node.input[:] = [before if n == name else n for n in node.input]
         node.output[:] = [before if n == name else n for n in node.output]
-    model.graph.node.append(helper.make_node("Relu", [before], [name], name=f"{name}_relu"))
+    _skip_relus(model, before, name)
+    maker = next(i for i, node in enumerate(model.graph.node) if before in node.output)
+    # After its maker: nodes of a graph stand in order of execution.
+    model.graph.node.insert(maker + 1, helper.make_node("Relu", [before], [name], name=f"{name}_relu"))
 
 
-def _drop_relus(model: Any, name: str) -> None:
-    """Reads ``name`` where its ReLU was read."""
-    renamed: Mapping[str, str] = {node.output[0]: name for node in _readers(model, name)}
-    for node in _readers(model, name):
+def _skip_relus(model: Any, name: str, rectified: str) -> None:
+    """Reads ``rectified`` where a ReLU of ``name`` was read, and removes that ReLU unless it is an output itself."""
+    outputs = {output.name for output in model.graph.output}
+    relus = [n for n in _readers(model, name) if n.op_type == "Relu" and not outputs.intersection(n.output)]
+    renamed = {node.output[0]: rectified for node in relus}
+    for node in relus:
         model.graph.node.remove(node)
     for node in model.graph.node:
         node.input[:] = [renamed.get(n, n) for n in node.input]
