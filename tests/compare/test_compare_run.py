@@ -87,9 +87,9 @@ def test_an_interrupted_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.M
 def test_a_folder_of_another_comparison_is_refused(tmp_path: Path) -> None:
     """Another budget or number of queries in the same folder is a mistake that is named."""
     compared(names=(), folder=tmp_path)
-    with pytest.raises(RequestError, match="another comparison: budget.macs .there 1180, asked for 1190"):
+    with pytest.raises(RequestError, match=r"another comparison: budget\.macs .there 1180, asked for 1190"):
         compared(names=(), folder=tmp_path, budgets={"macs": 1190})
-    with pytest.raises(RequestError, match="another comparison: queries .there 12, asked for 13"):
+    with pytest.raises(RequestError, match=r"another comparison: queries .there 12, asked for 13"):
         compared(names=(), folder=tmp_path, queries=13)
 
 

@@ -220,26 +220,40 @@ def predict(
 
 @app.command
 def compare(
+    job: Annotated[Path | None, Parameter(help="A job file: methods are compared by whole runs of it.")] = None,
+    /,
     *,
-    table: Annotated[Path, Parameter(help="A table of trained architectures (.npz; docs/methods.md has its format).")],
+    table: Annotated[
+        Path | None, Parameter(help="In place of a job, a table of trained architectures (.npz, docs/methods.md).")
+    ] = None,
     budget: Annotated[
-        list[str], Parameter(negative="", help="A cost and its limit: --budget macs=12M. May be repeated; all are met.")
-    ],
+        list[str] | None,
+        Parameter(negative="", help="Of a table: --budget macs=12M. May be repeated; all are met."),
+    ] = None,
     methods: Annotated[str | None, Parameter(help="Methods, with commas between them (default: all).")] = None,
-    queries: Annotated[int, Parameter(help="Accuracies that each search may look at.")] = 300,
-    seeds: Annotated[int, Parameter(help="Whole searches per method.")] = 20,
-    noise: Annotated[float, Parameter(help="Noise on every look, in points of accuracy (std).")] = 0.0,
+    seeds: Annotated[int | None, Parameter(help="Whole searches per method (default: 3; on a table 20).")] = None,
+    queries: Annotated[
+        int | None, Parameter(help="Of a table: accuracies that each search may look at (default: 300).")
+    ] = None,
+    noise: Annotated[
+        float | None, Parameter(help="Of a table: noise on every look, in points of accuracy (std, default: 0).")
+    ] = None,
+    overrides: Overrides = None,
     processes: Annotated[int | None, Parameter(help="Processes to share the work (default: one per core).")] = None,
-    out: Annotated[Path | None, Parameter(help="A folder for files and pictures, from which a run goes on.")] = None,
+    dask: Annotated[
+        str | None, Parameter(help="The address of a Dask scheduler, whose workers do the work: tcp://host:8786.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        Parameter(help="The folder, from which it goes on (default for a job: runs/compare- and its name)."),
+    ] = None,
     common: Common = Common(),
 ) -> None:
-    """Compare methods with random search at equal cost, on a table whose best network is known."""
-    from sartor.cli.compare import on_table
-    from sartor.compare.methods import ON_TABLES
+    """Compare methods with random search at equal cost, by real training or on a table of known architectures."""
+    from sartor.cli import compare as commands
 
-    names = list(ON_TABLES) if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
-    progress = _progress(common)
-    on_table(table, budget, names, queries, seeds, noise, processes, out, common.json, progress)
+    asked = commands.Asked(job, table, budget, methods, queries, noise, seeds, overrides, processes, dask, out)
+    commands.compare(asked, common.json, _progress(common))
 
 
 def main(tokens: Sequence[str] | None = None) -> None:

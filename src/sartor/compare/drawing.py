@@ -1,10 +1,10 @@
-"""The files of a comparison: the document, a row per search, and the picture of regrets over queries."""
+"""The files of a comparison on a table: the document, a row per search, and the picture of regrets over queries."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,23 +33,29 @@ def write_files(document: Mapping[str, Any], folder: Path) -> None:
 
 def searches_csv(document: Mapping[str, Any]) -> str:
     """One line per search: what was found, and how much it loses to the best."""
+    costs = list(document["budget"])
+    rows = [
+        [
+            name,
+            seed,
+            f"{row['regrets'][seed]:.6g}",
+            f"{row['regrets_fit'][seed]:.6g}",
+            *(row["costs"][cost][seed] for cost in costs),
+            " ".join(map(str, answer)),
+            " ".join(map(str, row["answers_fit"][seed])),
+        ]
+        for name, row in document["methods"].items()
+        for seed, answer in enumerate(row["answers"])
+    ]
+    return csv_text(["method", "seed", "regret_points", "regret_fit_points", *costs, "answer", "answer_fit"], rows)
+
+
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as the text of a CSV file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    costs = list(document["budget"])
-    writer.writerow(["method", "seed", "regret_points", "regret_fit_points", *costs, "answer", "answer_fit"])
-    for name, row in document["methods"].items():
-        for seed, answer in enumerate(row["answers"]):
-            writer.writerow(
-                [
-                    name,
-                    seed,
-                    f"{row['regrets'][seed]:.6g}",
-                    f"{row['regrets_fit'][seed]:.6g}",
-                    *(row["costs"][cost][seed] for cost in costs),
-                    " ".join(map(str, answer)),
-                    " ".join(map(str, row["answers_fit"][seed])),
-                ]
-            )
+    writer.writerow(head)
+    writer.writerows(rows)
     return text.getvalue()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Searches = Sequence[Mapping[str, Any]]
 STAGES = {"search": "search", "training": "train"}
+# A search whose steps are large ends beyond its budget; from this factor on it is said.
+_FAR_BEYOND = 1.05
 # The reference of hypervolumes lies beyond the largest budget, so that the network within it counts as well.
 _BEYOND = 1.1
 
@@ -198,11 +200,21 @@ def _notes(job: Job, plan: Plan, found: Mapping[str, Searches], reasons: Mapping
         notes.append("one seed has neither spread nor interval: ask for --seeds 2 or more, better 5")
     if BASELINE in reasons:
         notes.append("without random search there are no differences to it")
+    return [*notes, *_of_costs(plan.question.search_cost, found)]
+
+
+def _of_costs(allowed: int, found: Mapping[str, Searches]) -> Iterator[str]:
+    """What was not equal after all."""
     for name, searches in found.items():
-        short = [s["search_cost"] for s in searches if s["search_cost"] < plan.question.search_cost]
-        if short:
-            notes.append(
-                f"{name} ended {len(short)} of {len(searches)} searches early, after {min(short) / TRAINING_COST:,.0f} "
+        costs = [s["search_cost"] for s in searches]
+        early = [cost for cost in costs if cost < allowed]
+        if early:
+            yield (
+                f"{name} ended {len(early)} of {len(searches)} searches early, after {min(early) / TRAINING_COST:,.0f} "
                 "trained pictures at the least"
             )
-    return notes
+        if max(costs) > _FAR_BEYOND * allowed:
+            yield (
+                f"{name} spent up to {max(costs) / allowed:.2f} times as much, as its steps are large: lengthen "
+                "search.epochs for a fair comparison"
+            )

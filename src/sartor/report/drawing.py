@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,12 @@ _VEGA_LITE = "6.4"
 
 def write_html(data: ReportData, path: Path) -> None:
     """Writes the whole report as one page that loads nothing: scripts, styles and data are inside."""
+    drawn = {name: figure for name, draw in FIGURES.items() if (figure := draw(data)) is not None}
+    path.write_text(page("page.html", drawn, data.result, data=data, settled=SETTLED), encoding="utf-8")
+
+
+def page(template: str, figures: Mapping[str, Figure], result: Any, **content: Any) -> str:
+    """A page by one of our templates, with everything inside; ``result`` is what it offers to save."""
     jinja2 = require("jinja2", extra="report")
     engine = require("vl_convert", extra="report")
     environment = jinja2.Environment(
@@ -35,21 +41,19 @@ def write_html(data: ReportData, path: Path) -> None:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(link=_link, percent=words.percent, points=words.points, size=words.size)
-    drawn = {name: figure for name, draw in FIGURES.items() if (figure := draw(data)) is not None}
-    page = environment.get_template("page.html").render(
-        data=data,
+    rendered: str = environment.get_template(template).render(
         words=words,
-        figures=drawn,
-        settled=SETTLED,
+        figures=figures,
         themes={"light": theme.LIGHT, "dark": theme.DARK},
         font=theme.FONT,
         style=_template("page.css"),
         script=_template("page.js"),
         vega=_in_script(engine.javascript_bundle(vl_version=_VEGA_LITE)),
-        drawing=_json({"figures": {n: _embedded(f) for n, f in drawn.items()}, **_theme()}),
-        result=_json(data.result),
+        drawing=_json({"figures": {n: _embedded(f) for n, f in figures.items()}, **_theme()}),
+        result=_json(result),
+        **content,
     )
-    path.write_text(page, encoding="utf-8")
+    return rendered
 
 
 def write_png(
