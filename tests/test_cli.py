@@ -52,6 +52,7 @@ class Pipeline(types.ModuleType):
         super().__init__("sartor.pipeline")
         self.asked: list[Any] = []
         self.error: BaseException | None = None
+        self.result: dict[str, Any] = RESULT
 
     def run_job(self, folder: RunFolder, stages: Sequence[str]) -> dict[str, Any]:
         self.asked.append((folder.path, tuple(stages), folder.configuration["search"]["epochs"]))
@@ -59,7 +60,7 @@ class Pipeline(types.ModuleType):
         print("noise of a library")
         if self.error is not None:
             raise self.error
-        return RESULT
+        return self.result
 
     def pick(self, folder: RunFolder, platform: Platform, train: bool) -> dict[str, Any]:
         self.asked.append((folder.path, platform, train))
@@ -112,7 +113,7 @@ def test_run_prints_a_table(pipeline: Pipeline, tmp_path: Path, capsys: pytest.C
     """A run asks for all stages of the job with its overrides, and ends with a table; noise goes to stderr."""
     out = tmp_path / "out"
     assert call("run", EXAMPLE, "--out", out, "--set", "search.epochs=2", "--set", "seed=1") == 0
-    assert pipeline.asked == [(out, ("search", "train", "export", "report"), 2)]
+    assert pipeline.asked == [(out, ("search", "train", "export", "measure", "report"), 2)]
     printed = capsys.readouterr()
     assert "noise" in printed.err and "noise" not in printed.out
     row = next(line for line in printed.out.splitlines() if line.startswith("watch"))
@@ -128,6 +129,40 @@ def test_run_in_json(pipeline: Pipeline, tmp_path: Path, capsys: pytest.CaptureF
     assert json.loads(capsys.readouterr().out) == {"folder": str(tmp_path / "out"), **RESULT}
 
 
+MISSED = {
+    **RESULT,
+    "missed": ["watch"],
+    "platforms": [{**RESULT["platforms"][0], "latency": {"measured_ms": 5.25, "missed": True}}],  # type: ignore[index, dict-item]
+}
+
+
+def test_a_missed_latency_is_red_and_exits_with_1(
+    pipeline: Pipeline, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table is printed with the miss in red on a terminal, a sentence follows, and the exit code is 1."""
+    pipeline.result = MISSED
+    assert call("run", EXAMPLE, "--out", tmp_path / "out") == 1
+    printed = capsys.readouterr()
+    assert "5.25 ms MISSED" in printed.out and "\x1b" not in printed.out
+    assert "the network of platform watch misses its latency budget" in printed.err
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert call("measure", tmp_path / "out") == 1
+    red = capsys.readouterr().out
+    assert "\x1b[1;31m5.25 ms MISSED" in red
+    assert call("export", tmp_path / "out") == 0  # what it asked for is done
+
+
+def test_a_missed_latency_in_json(pipeline: Pipeline, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One document: the result, with the error and the exit code in it."""
+    pipeline.result = MISSED
+    assert call("run", EXAMPLE, "--out", tmp_path / "out", "--json") == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["exit_code"] == 1 and "misses its latency budget" in document["error"]
+    assert document["platforms"] == MISSED["platforms"]
+
+
 def test_the_default_folder(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without --out a run goes to runs/ and its name."""
     monkeypatch.chdir(tmp_path)
@@ -139,9 +174,10 @@ def test_stages_of_a_run_folder(pipeline: Pipeline, tmp_path: Path, capsys: pyte
     """A run folder stands for its job; its configuration cannot be overridden."""
     out = tmp_path / "out"
     assert call("search", EXAMPLE, "--out", out, "--set", "search.epochs=3") == 0
-    for stage in ("train", "export", "report"):
+    stages = ("train", "export", "measure", "report")
+    for stage in stages:
         assert call(stage, out) == 0
-    assert [asked[1:] for asked in pipeline.asked[1:]] == [((stage,), 3) for stage in ("train", "export", "report")]
+    assert [asked[1:] for asked in pipeline.asked[1:]] == [((stage,), 3) for stage in stages]
     assert call("train", out, "--set", "search.epochs=4") == 2
     assert "--set and --out belong to a job file" in capsys.readouterr().err
 
@@ -173,6 +209,7 @@ def test_config_json_is_a_job_file(pipeline: Pipeline, tmp_path: Path) -> None:
         (("pick", "absent", "--macs", "12M"), "no run folder"),
         (("pick", ".", "--macs", "12X"), "unknown unit 'X'"),
         (("pick", ".", "--macs", "12M", "--device", "pixel1_tunas"), "--device pixel1_tunas belongs to a latency"),
+        (("pick", ".", "--macs", "12M", "--latency-margin", "0.1"), "--latency-margin 0.1 belongs to a latency"),
         (("predict", "absent.onnx", "a.png"), "absent.onnx"),
     ],
 )

@@ -254,6 +254,47 @@ def _exit(k: int, accuracy: float) -> dict[str, Any]:
     return row
 
 
+def latency_result() -> dict[str, Any]:
+    """Four platforms with latency budgets: one within, one that missed and was solved again, one that misses twice, and
+    one whose device is elsewhere."""
+    result = slimmable_result(platforms=4, cloud=0)
+    common: dict[str, Any] = {
+        "device": "/devices/board.json",
+        "margin": 0.08,
+        "margin_from": "device",
+        "scale": 1.0,
+        "runtime": {"name": "onnxruntime", "version": "1.0"},
+        "runtime_here": {"name": "onnxruntime", "version": "1.1"},
+        "threads": 1,
+        "batch": 1,
+        "noise": 0.012,
+        "missed": False,
+        "reason": None,
+        "first": None,
+        "unsolved": None,
+    }
+    first = {"predicted_ms": 4.6, "measured_ms": 5.4, "noise": 0.01, "architecture": {}, "costs": {}}
+    own: list[dict[str, Any]] = [
+        {"budget_ms": 2.0, "predicted_ms": 1.8, "measured_ms": 1.75},
+        {"budget_ms": 5.0, "predicted_ms": 4.5, "measured_ms": 4.4, "first": first, "scale": 1.174},
+        {"budget_ms": 6.0, "predicted_ms": 5.5, "measured_ms": 7.2, "missed": True, "unsolved": "nothing is faster"},
+        {
+            "budget_ms": 9.0,
+            "predicted_ms": 8.1,
+            "measured_ms": None,
+            "missed": None,
+            "noise": None,
+            "runtime_here": {},
+            "reason": "not measured here: measured on a phone; copy platforms/d.onnx there",
+        },
+    ]
+    for platform, latency in zip(result["platforms"], own, strict=True):
+        platform["latency"] = {**common, **latency}
+        platform |= {"device": common["device"], "budgets": {"latency_ms": latency["budget_ms"]}}
+        platform["costs"] = {**platform["costs"], "latency_ms": latency["predicted_ms"]}
+    return {**result, "missed": [result["platforms"][2]["name"]]}
+
+
 def metrics(seed: int = 0, steps: int = 3000) -> list[dict[str, Any]]:
     """A search with temperature, a training, and a baseline's training."""
     rng = np.random.default_rng(seed)

@@ -28,6 +28,7 @@ pytest.importorskip("jinja2")
 
 POLICY_FIGURES = ("networks", "search", "policy", "policy_end")
 ANYTIME_FIGURES = ("anytime", "batches")
+LATENCY_FIGURES = ("latency",)
 LOADING = {"src", "href", "srcset", "data", "poster", "action", "xlink:href", "background"}
 
 
@@ -109,7 +110,7 @@ def test_page_carries_its_data(page: str, seven: report.ReportData) -> None:
     assert json.loads(scripts["result"]) == json.loads(json.dumps(seven.result))
     drawing = json.loads(scripts["drawing"])
     assert list(drawing["figures"]) == [
-        name for name in report.figures if name not in (*POLICY_FIGURES, *ANYTIME_FIGURES)
+        name for name in report.figures if name not in (*POLICY_FIGURES, *ANYTIME_FIGURES, *LATENCY_FIGURES)
     ]
     labels = [view["labels"] for view in drawing["figures"]["accuracy_cost"]["views"]]
     assert labels[0] == ["Test accuracy", "MACs"]
@@ -174,6 +175,8 @@ def test_every_figure_is_a_picture(
     """Each figure renders to a PNG of a sensible size without a browser."""
     path = tmp_path / f"{name}.png"
     data = policy if name in POLICY_FIGURES else seven
+    if name in LATENCY_FIGURES:
+        data = report.build(samples.latency_result(), [])
     if name in ANYTIME_FIGURES:
         data = report.build(samples.anytime_result(), [])
     report.write_png(data, name, path, scale=1)

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 import sartor
-from sartor.cli.outcome import error_log, guarded, print_json, results_only
-from sartor.errors import RequestError
+from sartor.cli.outcome import FAILED, SaidError, error_log, guarded, print_json, results_only
+from sartor.errors import RequestError, VerificationError
 
-STAGES = ("search", "train", "export", "report")
+STAGES = ("search", "train", "export", "measure", "report")
 
 app = App(
     name="sartor",
@@ -48,7 +48,7 @@ Overrides = Annotated[
 
 @app.command
 def run(job: RunOrJob, /, *, out: Out = None, overrides: Overrides = None, common: Common = Common()) -> None:
-    """Run a whole job: search, train, export, report. After a crash the same command goes on."""
+    """Run a whole job: search, train, export, measure, report. After a crash the same command goes on."""
     _run_stages(job, STAGES, out, overrides, common)
 
 
@@ -68,6 +68,12 @@ def train(job: RunOrJob, /, *, out: Out = None, overrides: Overrides = None, com
 def export(job: RunOrJob, /, *, out: Out = None, overrides: Overrides = None, common: Common = Common()) -> None:
     """Only export the trained networks, with proof that the files agree and how fast they are."""
     _run_stages(job, ("export",), out, overrides, common)
+
+
+@app.command
+def measure(job: RunOrJob, /, *, out: Out = None, overrides: Overrides = None, common: Common = Common()) -> None:
+    """Only measure exported networks with a latency budget; a miss is solved, trained and exported again, once."""
+    _run_stages(job, ("measure",), out, overrides, common)
 
 
 @app.command
@@ -110,6 +116,10 @@ def pick(
     peak_memory_bytes: Annotated[str | None, Parameter(help="The most peak memory, such as 512KiB.")] = None,
     latency_ms: Annotated[str | None, Parameter(help="The most predicted latency, such as 80ms.")] = None,
     device: Annotated[str | None, Parameter(help="The device of that latency (default: the run's).")] = None,
+    latency_margin: Annotated[
+        float | None,
+        Parameter(help="Share by which predictions may be too low (default: the run's, else the device's)."),
+    ] = None,
     name: Annotated[str | None, Parameter(help="Name of the platform (default: from its budgets).")] = None,
     train: Annotated[bool, Parameter(negative="", help="Also train and export it.")] = False,
     common: Common = Common(),
@@ -125,6 +135,8 @@ def pick(
         raise RequestError("pick needs a budget, such as --macs 12M")
     if device is not None and latency_ms is None:
         raise RequestError(f"--device {device} belongs to a latency: give --latency-ms too")
+    if latency_margin is not None and latency_ms is None:
+        raise RequestError(f"--latency-margin {latency_margin:g} belongs to a latency: give --latency-ms too")
     for kind, value in budgets.items():
         parse(kind, value)
     with RunFolder.reopen(folder, lock=train, progress=_progress(common)) as opened, error_log(folder), results_only():
@@ -132,7 +144,8 @@ def pick(
 
         if latency_ms is not None:
             device = device or _device_of(opened)
-        platform = Platform(name or _platform_name(budgets), budgets, device=device)
+            latency_margin = _margin_of(opened, device) if latency_margin is None else latency_margin
+        platform = Platform(name or _platform_name(budgets), budgets, device=device, latency_margin=latency_margin)
         found = pick_network(opened, platform, train)
     from sartor.cli import tables
 
@@ -285,12 +298,15 @@ def _run_stages(
             result = run_job(folder, stages)
             world.leave()
         document = {"folder": str(folder.path), **result}
+        missed = _missed(result) if {"measure", "report"} & set(stages) else None
         if common.json:
-            print_json(document)
+            print_json(document if missed is None else {**document, "error": missed, "exit_code": FAILED})
         else:
             from sartor.cli import tables
 
             tables.print_result(document)
+        if missed is not None:
+            raise (SaidError if common.json else VerificationError)(missed)
 
 
 def _assist(job: Path, stages: Sequence[str], out: Path | None, overrides: list[str] | None) -> None:
@@ -331,6 +347,26 @@ def _progress(common: Common) -> Any:
     from sartor.progress import Progress
 
     return Progress.for_terminal(quiet=common.quiet or common.json, verbose=common.verbose)
+
+
+def _missed(result: dict[str, Any]) -> str | None:
+    """What is wrong with a run of which networks miss their latency budget when measured."""
+    missed = result.get("missed") or []
+    if not missed:
+        return None
+    names = ", ".join(missed)
+    return (
+        f"measured on this machine, {'the network of platform' if len(missed) == 1 else 'the networks of platforms'} "
+        f"{names} {'misses its' if len(missed) == 1 else 'miss their'} latency budget. The files and the report are "
+        "written; raise the budget, or the platform's latency_margin, in a new run"
+    )
+
+
+def _margin_of(folder: Any, device: str) -> float | None:
+    """The margin that a run's platforms ask for on a device, where they agree; None leaves it to the device."""
+    platforms = [p for p in folder.configuration["platforms"] if p.get("device") == device and "latency_ms" in p]
+    margins = {p.get("latency_margin") for p in platforms}
+    return margins.pop() if len(margins) == 1 else None
 
 
 def _device_of(folder: Any) -> str:

@@ -21,6 +21,10 @@ WRONG_REQUEST = 2
 FAILED = 1
 
 
+class SaidError(SartorError):
+    """A failure that the command's document holds already: only the exit code is left to give."""
+
+
 class UnexpectedError(Exception):
     """An error that nobody foresaw; its traceback was written to ``log``."""
 
@@ -72,6 +76,8 @@ def guarded(command: Callable[[], Any], *, as_json: bool, show_traceback: bool) 
     except KeyboardInterrupt:
         return _say("stopped. The same command goes on from the last checkpoint.", FAILED, as_json)
     except Exception as error:
+        if isinstance(error, SaidError):
+            return error.exit_code
         if show_traceback:
             traceback.print_exc()
         if isinstance(error, CycloptsError):

@@ -28,7 +28,7 @@ def print_result(result: Mapping[str, Any]) -> None:
             _quantities(p["budgets"]),
             _costs({kind: p["costs"][kind] for kind in p["budgets"] if kind in p["costs"]}),
             _accuracy(p),
-            _milliseconds(p.get("latency_ms")),
+            _latency(p),
             p.get("onnx") or p.get("weights") or "-",
         )
         for p in platforms
@@ -47,6 +47,7 @@ def print_pick(found: Mapping[str, Any], platform: Platform) -> None:
     rows = [
         ("budget", _quantities(platform.budgets)),
         ("cost", _costs(found.get("costs", {}))),
+        ("margin", _margin(found.get("latency"))),
         ("choices", " ".join(str(value) for value in choices.values())),
         ("accuracy", _accuracy(found)),
         ("latency here", _milliseconds(found.get("latency_ms"))),
@@ -105,12 +106,12 @@ def print_space(space: Mapping[str, Any]) -> None:
         _print(_table(heads, references, right=range(1, len(heads))))
 
 
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable[int] = ()) -> Table:
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str | Text]], right: Iterable[int] = ()) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for place, head in enumerate(heads):
         table.add_column(head, justify="right" if place in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     return table
 
 
@@ -152,6 +153,20 @@ def _accuracy(values: Mapping[str, Any]) -> str:
 
 def _milliseconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g} ms"
+
+
+def _latency(platform: Mapping[str, Any]) -> Text:
+    """What was measured on this machine; beside a latency budget what the exported network takes, red if too much."""
+    latency = platform.get("latency") or {}
+    if latency.get("measured_ms") is None:
+        return Text(_milliseconds(platform.get("latency_ms")))
+    if not latency["missed"]:
+        return Text(_milliseconds(latency["measured_ms"]))
+    return Text(f"{_milliseconds(latency['measured_ms'])} MISSED", style="bold red")
+
+
+def _margin(latency: Mapping[str, Any] | None) -> str:
+    return "-" if not latency else f"{100 * latency['margin']:.3g} % above the prediction fit the budget"
 
 
 def _count(text: str) -> str:

@@ -7,6 +7,7 @@ from sartor.config.sections import (
     DataSettings,
     EvaluationSettings,
     ExportSettings,
+    MeasureSettings,
     RandomTrainedSettings,
 )
 
@@ -16,6 +17,7 @@ __all__ = [
     "EvaluationSettings",
     "ExportSettings",
     "Job",
+    "MeasureSettings",
     "MethodChoice",
     "RandomTrainedSettings",
     "SpaceChoice",

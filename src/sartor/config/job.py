@@ -14,6 +14,7 @@ from sartor.config.sections import (
     Device,
     EvaluationSettings,
     ExportSettings,
+    MeasureSettings,
     Precision,
     RandomTrainedSettings,
 )
@@ -78,6 +79,7 @@ class Job:
     train: FinalTraining = field(default_factory=FinalTraining)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     export: ExportSettings = field(default_factory=ExportSettings)
+    measure: MeasureSettings = field(default_factory=MeasureSettings)
     random_trained: RandomTrainedSettings = field(default_factory=RandomTrainedSettings)
     deploy_image_size: int | None = None
     search_space: Mapping[str, Any] | None = None

@@ -18,6 +18,7 @@ from sartor.config.sections import (
     EvaluationSettings,
     ExportSettings,
     General,
+    MeasureSettings,
     RandomTrainedSettings,
 )
 from sartor.config.training import check_training
@@ -45,6 +46,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "train": FinalTraining,
     "evaluation": EvaluationSettings,
     "export": ExportSettings,
+    "measure": MeasureSettings,
     "random_trained": RandomTrainedSettings,
 }
 

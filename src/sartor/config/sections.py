@@ -109,6 +109,17 @@ class ExportSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeasureSettings:
+    """Whether exported winners with a latency budget are measured on the machine that their device's file was made on.
+
+    ``seconds``: how long each of them is measured, at least once.
+    """
+
+    winners: bool = True
+    seconds: Annotated[float, Field(gt=0, le=3600)] = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class RandomTrainedSettings:
     """The baseline ``random_trained``, the protocol of TuNAS (section 3.2).
 

@@ -19,6 +19,7 @@ from sartor.methods.registry import method_class
 from sartor.pipeline.answers import Answer, check_anytime, fit_answers
 from sartor.pipeline.anytime import AnytimeNetwork
 from sartor.pipeline.deploying import deploy as deploy_network
+from sartor.pipeline.promises import LatencyPromise
 from sartor.pipeline.search import search as run_search
 from sartor.pipeline.setting import Setting
 from sartor.pipeline.training import Fitted, weighted
@@ -36,7 +37,9 @@ class Tailored:
 
     Accuracies are percentages on the selection and on the test pictures, None where there are none. With a
     ``deploy_image_size`` the network takes pictures of that size and ``deployed`` says how good it is there (see
-    :class:`sartor.pipeline.deploying.Deployed`); the accuracies are those at the size of the training.
+    :class:`sartor.pipeline.deploying.Deployed`); the accuracies are those at the size of the training. ``latency`` says
+    what was predicted and with which margin, where the platform has a latency budget; measuring needs exported files,
+    hence ``sartor run``.
     """
 
     architecture: Architecture
@@ -45,6 +48,7 @@ class Tailored:
     val_accuracy: float | None
     test_accuracy: float | None
     deployed: dict[str, Any] | None = None
+    latency: LatencyPromise | None = None
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,9 @@ def _tailored(setting: Setting, choice: Choice, fitted: Fitted, name: str) -> Ta
         judges = ExportSettings().deploy_test_pictures
         deployed = deploy_network(setting, network, choice.architecture.values, test_pictures=judges)
         network, facts = deployed.network, deployed.facts
-    return Tailored(choice.architecture, network, choice, **fitted.accuracies[name], deployed=facts)
+    platform = next(p for p in setting.platforms if p.name == name)
+    promise = LatencyPromise.of(platform, choice.costs)
+    return Tailored(choice.architecture, network, choice, **fitted.accuracies[name], deployed=facts, latency=promise)
 
 
 def _training(settings: Any, epochs: float | None, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sartor import spaces
@@ -9,6 +10,7 @@ from sartor.config import Job
 from sartor.errors import RequestError
 from sartor.methods.method import Method
 from sartor.methods.registry import method_class
+from sartor.pipeline.promises import LatencyPromise
 from sartor.platforms import Platform
 from sartor.run import METHOD, RunFolder
 
@@ -25,9 +27,10 @@ def pick(folder: RunFolder, platform: Platform, train: bool = False) -> dict[str
     """
     if not folder.done("search"):
         raise RequestError(f"{folder.path}: the search is not done yet; finish it with sartor search {folder.path}")
-    choice = _finished_method(folder).choose(platform).to_dict()
+    choice = finished_method(folder).choose(platform).to_dict()
+    promise = LatencyPromise.of(platform, choice["costs"])
     known = {"name": platform.name, "device": platform.device, "budgets": dict(platform.budgets)}
-    found: dict[str, Any] = {**known, **choice}
+    found: dict[str, Any] = {**known, **choice, "latency": None if promise is None else promise.to_dict()}
     if not train:
         return found
     from sartor.pipeline.picked import train_picked  # needs torch, which solving does not
@@ -35,14 +38,17 @@ def pick(folder: RunFolder, platform: Platform, train: bool = False) -> dict[str
     return {**found, **train_picked(folder, platform, choice)}
 
 
-def _finished_method(folder: RunFolder) -> Method:
-    """The method as the search left it; neither pictures nor weights are needed."""
+def finished_method(folder: RunFolder, platforms: Sequence[Platform] | None = None) -> Method:
+    """The method as the search left it; neither pictures nor weights are needed.
+
+    ``platforms`` stand in the place of the job's, with other budgets.
+    """
     state = folder.read_json(METHOD)
     if state is None:
         raise RequestError(f"{folder.path}: {METHOD} is missing, so the search cannot be solved anew")
     job = Job.from_resolved(folder.configuration)
     kept = folder.payload("search")["space"]
     space = spaces.create(kept["name"], **kept["options"])
-    method = method_class(job.method.name)(space, job.platforms, job.method.settings, job.seed)
+    method = method_class(job.method.name)(space, platforms or job.platforms, job.method.settings, job.seed)
     method.load_state_dict(state)
     return method

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sartor.pipeline.final import final_stages
 from sartor.pipeline.setting import Setting
 from sartor.report.blocks import describe_decisions, describe_network
 from sartor.report.schema import FORMAT_VERSION
@@ -13,11 +14,12 @@ from sartor.space import SearchSpace
 
 def assemble(folder: RunFolder, setting: Setting, name: str) -> dict[str, Any]:
     """The result as plain data (see :mod:`sartor.report.schema`); stages not yet run leave nulls."""
-    searched = folder.payload("search") or {}
-    trained = folder.payload("train") or {}
-    exported = folder.payload("export") or {}
+    found = final_stages(folder, setting)
+    searched, trained, exported, measured = (found[name] for name in ("search", "train", "export", "measure"))
     baselines = [_drawn_baseline(setting.deploy_space, baseline) for baseline in trained.get("baselines", [])]
     images = {"search": searched.get("images", 0), "training": trained.get("images", 0)}
+    if measured.get("images"):
+        images["training again"] = measured["images"]
     return {
         "format_version": FORMAT_VERSION,
         "name": name,
@@ -26,6 +28,7 @@ def assemble(folder: RunFolder, setting: Setting, name: str) -> dict[str, Any]:
         "space": _space(setting),
         "data": _data(setting),
         "platforms": _platforms(setting, searched, trained, exported),
+        "missed": measured.get("missed", []),
         "weighted_accuracy": trained.get("weighted_accuracy", {"validation": None, "test": None}),
         "baselines": baselines,
         "cloud": searched.get("cloud", []),
@@ -35,10 +38,11 @@ def assemble(folder: RunFolder, setting: Setting, name: str) -> dict[str, Any]:
         "search_seconds": round(folder.seconds("search"), 3),
         "train_seconds": round(folder.seconds("train") - folder.seconds("baselines"), 3),
         "baseline_seconds": round(folder.seconds("baselines"), 3),
+        "measure_seconds": round(folder.seconds("measure"), 3),
         "images_trained": {**images, "baselines": trained.get("baseline_images", 0)},
         "environment": folder.read_json(ENVIRONMENT) or {},
         "configuration": folder.configuration,
-        "warnings": [*searched.get("warnings", []), *trained.get("warnings", []), *exported.get("warnings", [])],
+        "warnings": [warning for stage in found.values() for warning in stage.get("warnings", [])],
     }
 
 
@@ -78,6 +82,7 @@ def _platforms(
                 **trained.get("platforms", {}).get(platform.name, {}),
                 **unchecked,
                 **exported.get("platforms", {}).get(platform.name, {}),
+                "latency": searched.get("latency", {}).get(platform.name),
             }
         )
     return rows

@@ -6,29 +6,37 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from sartor.blueprint import Blueprint
-from sartor.config import ExportSettings, Job
+from sartor import world
+from sartor.config import Job
 from sartor.errors import InfeasibleBudgetError, RequestError
-from sartor.pipeline import exporting, training
-from sartor.pipeline.answers import Answer, check_anytime, fit_answers, whole_network
-from sartor.pipeline.anytime import AnytimeNetwork, export_anytime
+from sartor.pipeline.again import LABEL as AGAIN
+from sartor.pipeline.again import Measuring
+from sartor.pipeline.answers import check_anytime
+from sartor.pipeline.attempt import Attempt
 from sartor.pipeline.baselines import check_baselines, run_baseline
+from sartor.pipeline.promises import LatencyPromise
 from sartor.pipeline.resolve import make_setting
 from sartor.pipeline.result import assemble
 from sartor.pipeline.rivals import Opponent
 from sartor.pipeline.search import random_cloud, search
 from sartor.pipeline.store import FolderStore
+from sartor.profiling.networks import Bench
 from sartor.run import METHOD, RESULT, RunFolder
-from sartor.train.networks import ANYTIME
 
-STAGES = ("search", "train", "export", "report")
+STAGES = ("search", "train", "export", "measure", "report")
+# A report says what there is; files are not needed for it.
+_REPORT_DOES_WITHOUT = ("export", "measure")
 
 
 class Run:
-    """A run folder with its job's setting. ``search_cost``: what the search may cost, in place of its epochs."""
+    """A run folder with its job's setting.
 
-    def __init__(self, folder: RunFolder, search_cost: int | None = None) -> None:
-        self.folder, self.search_cost = folder, search_cost
+    ``search_cost``: what the search may cost, in place of its epochs. ``bench``: the machine on which winners are
+    measured (default: this one).
+    """
+
+    def __init__(self, folder: RunFolder, search_cost: int | None = None, bench: Bench | None = None) -> None:
+        self.folder, self.search_cost, self.bench = folder, search_cost, bench
         self.job = Job.from_resolved(folder.configuration)
         self.setting = make_setting(self.job, folder)
 
@@ -41,12 +49,19 @@ class Run:
         if self.folder.done(name):
             return
         before = STAGES[: STAGES.index(name)]
-        missing = [s for s in before if not self.folder.done(s) and not (s == "export" and name == "report")]
+        needed = [s for s in before if not (name == "report" and s in _REPORT_DOES_WITHOUT)]
+        missing = [s for s in needed if not self.folder.done(s)]
         if missing:
             raise RequestError(f"{self.folder.path}: stage {name!r} needs stage {missing[0]!r}, which is not done yet")
-        work: dict[str, Callable[[], Any]] = {"search": self._search, "train": self._train, "export": self._export}
+        work: dict[str, Callable[[], Any]] = {
+            "search": self._search,
+            "train": self._train,
+            "export": self._export,
+            "measure": self._measure,
+            "report": self._report,
+        }
         with self.folder.clock(name):
-            payload = self._report() if name == "report" else work[name]()
+            payload = work[name]()
         self.folder.mark_done(name, payload)
 
     # ------------------------------------------------------------------ stages
@@ -61,10 +76,12 @@ class Run:
         self.folder.write_json(METHOD, searched.method.state_dict())
         cloud = random_cloud(self.setting, searched.supernet)
         choices = {name: choice.to_dict() for name, choice in searched.choices.items()}
+        promised = {p.name: LatencyPromise.of(p, searched.choices[p.name].costs) for p in self.setting.platforms}
         deployed = self.setting.deploy_space  # whose costs the method knows
         space = {"name": deployed.name, "options": deployed.options}
         return {
             "choices": choices,
+            "latency": {name: promise.to_dict() for name, promise in promised.items() if promise is not None},
             "images": searched.images,
             "cost": searched.cost,
             "cloud": cloud,
@@ -74,49 +91,21 @@ class Run:
         }
 
     def _train(self) -> dict[str, Any]:
-        blueprints = self._blueprints()
-        fitted = fit_answers(self.setting, self._answers(), lambda name: self.store("train", name))
-        platforms: dict[str, Any] = {}
-        for name, network in fitted.networks.items():
-            path = f"platforms/{name}.safetensors"
-            training.save_network(self.setting, network, blueprints[name], self.folder.file(path), name)
-            platforms[name] = {**fitted.accuracies[name], "weights": path}
-        slimmable = self._save_shared(fitted)
+        trained = self.first().train(lambda name: self.store("train", name))
         with self.folder.clock("baselines"):
             baselines, baseline_images, warnings = self._run_baselines()
-        return {
-            "platforms": platforms,
-            "weighted_accuracy": training.weighted(self.setting, fitted.accuracies),
-            "images": fitted.images,
-            "slimmable": slimmable,
-            "anytime": self._save_anytime(fitted),
-            "baselines": baselines,
-            "baseline_images": baseline_images,
-            "warnings": warnings,
-        }
+        return {**trained, "baselines": baselines, "baseline_images": baseline_images, "warnings": warnings}
 
     def _export(self) -> dict[str, Any]:
-        platforms, singles = {}, 0
-        settings = self.job.export
-        networks = {name: self._network(name) for name in self._blueprints()}
-        if not settings.onnx:
-            return {"platforms": {}, "slimmable": self._shared_payload(networks, 0), "anytime": None, "warnings": []}
-        with self.folder.progress.task("export", total=len(networks)) as advance:
-            for platform in self.setting.platforms:
-                choice = self.folder.payload("search")["choices"][platform.name]
-                path = f"platforms/{platform.name}.onnx"
-                proof = exporting.export_platform(
-                    self.setting, platform, choice, networks[platform.name], self.folder.file(path), settings
-                )
-                platforms[platform.name] = {"onnx": path, **proof}
-                singles += proof["onnx_bytes"]
-                advance(1)
-        return {
-            "platforms": platforms,
-            "slimmable": self._shared_payload(networks, singles),
-            "anytime": self._export_anytime(settings),
-            "warnings": [],
-        }
+        attempt = self.first()
+        with self.folder.progress.task("export", total=len(attempt.names)) as advance:
+            return {**attempt.export(self.folder.payload("train"), self.job.export, advance), "warnings": []}
+
+    def _measure(self) -> dict[str, Any]:
+        world.leave()  # what is trained again is trained by this process alone: the others have no part in measuring
+        bench = self.bench or Bench.here()
+        store = partial(self.store, AGAIN)
+        return Measuring(self.folder, self.job, self.setting, self.first(), bench, store).run()
 
     def _report(self) -> dict[str, Any]:
         result = self.result()
@@ -139,62 +128,12 @@ class Run:
         # The bar lives as long as the store; a stage has few of them.
         return FolderStore(self.folder, label, _LazyBar(self.folder, label), self.job.checkpoint_seconds)
 
-    def _blueprints(self) -> dict[str, Blueprint]:
-        return {name: answer.shipped(self.setting.space, name) for name, answer in self._answers().items()}
-
-    def _answers(self) -> dict[str, Answer]:
-        choices = self.folder.payload("search")["choices"]
-        return {p.name: Answer.of(choices[p.name]) for p in self.setting.platforms}
-
-    def _network(self, name: str) -> Any:
-        network = self._blueprints()[name].build()
-        return training.load_weights(network, self.folder.file("platforms", f"{name}.safetensors"))
-
-    def _save_anytime(self, fitted: training.Fitted) -> dict[str, Any] | None:
-        if fitted.anytime is None:
-            return None
-        path = self.folder.file("anytime.safetensors")
-        training.save_network(self.setting, fitted.anytime.network, fitted.anytime.blueprint, path, ANYTIME)
-        return {"path": path.name, "bytes": path.stat().st_size, **fitted.anytime.to_dict()}
-
-    def _export_anytime(self, settings: ExportSettings) -> dict[str, Any] | None:
-        payload = self.folder.payload("train")["anytime"]
-        if payload is None:
-            return None
-        answers = self._answers()
-        blueprint = whole_network(self.setting.space, answers).live()
-        network = training.load_weights(blueprint.build(), self.folder.file(payload["path"]))
-        anytime = AnytimeNetwork(network, blueprint, payload["exits"], payload["batches"])
-        choice = {"architecture": next(iter(answers.values())).values, "costs": {}}
-        return export_anytime(self.setting, anytime, choice, self.folder.file("anytime"), settings)
-
-    def _save_shared(self, fitted: training.Fitted) -> dict[str, Any] | None:
-        if fitted.shared is None:
-            return None
-        path = self.folder.file("slimmable.safetensors")
-        fitted.shared.save(path)
-        return {"path": path.name, "bytes": path.stat().st_size, "switches": list(fitted.shared.switches)}
-
-    def _shared_payload(self, networks: dict[str, Any], singles: int) -> dict[str, Any] | None:
-        """The shared file beside the single ones, once its outputs are seen to be theirs."""
-        payload: dict[str, Any] | None = self.folder.payload("train")["slimmable"]
-        if payload is None:
-            return None
-        from sartor.elastic.slimmable import SlimmableNetwork
-
-        shared = SlimmableNetwork.load(self.folder.file(payload["path"]))
-        count = self.job.export.verification_pictures
-        difference = exporting.check_shared(self.setting, shared, networks, count)
-        single_files = sum(self.folder.file("platforms", f"{n}.safetensors").stat().st_size for n in networks)
-        return {
-            **payload,
-            "sum_of_single_bytes": single_files,
-            "sum_of_onnx_bytes": singles or None,
-            "max_abs_diff": difference,
-        }
+    def first(self) -> Attempt:
+        """The networks that the search chose."""
+        return Attempt(self.folder, self.setting, self.folder.payload("search")["choices"])
 
     def _run_baselines(self) -> tuple[list[dict[str, Any]], int, list[str]]:
-        opponent = Opponent(self._answers(), self.folder.payload("search")["cost"])
+        opponent = Opponent(self.first().answers(), self.folder.payload("search")["cost"])
         results, images, warnings = [], 0, []
         for name in self.job.baselines:
             part = f"baseline:{name}"
@@ -230,14 +169,17 @@ class _LazyBar:
             self.context.__exit__(None, None, None)
 
 
-def run_job(folder: RunFolder, stages: Sequence[str] = STAGES) -> dict[str, Any]:
+def run_job(folder: RunFolder, stages: Sequence[str] = STAGES, bench: Bench | None = None) -> dict[str, Any]:
     """Runs the stages that are not done yet; returns the result as plain data.
+
+    ``bench`` is the machine on which winners are measured, by default this one. Platforms that miss a latency budget
+    when measured stand in the result's ``missed``.
 
     Raises:
         RequestError: the request is wrong, or a stage before the first one asked for is missing.
         VerificationError: an exported file disagrees with the network it came from.
     """
-    run = Run(folder)
+    run = Run(folder, bench=bench)
     for name in STAGES:
         if name in stages:
             run.stage(name)

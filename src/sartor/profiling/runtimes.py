@@ -17,6 +17,7 @@ from sartor.profiling.graphs import call_graph, network_graph, piece_graph
 if TYPE_CHECKING:
     from sartor.blueprint import Blueprint
     from sartor.costs.keys import Piece
+    from sartor.profiling.networks import Shipped
     from sartor.profiling.runner import Call
 
 
@@ -51,7 +52,11 @@ class Runtime(ABC):
 
     @abstractmethod
     def open_network(self, blueprint: Blueprint) -> Call:
-        """One call of a whole network."""
+        """One call of a whole network, whose weights are made up."""
+
+    @abstractmethod
+    def open_shipped(self, network: Shipped) -> Call:
+        """One call of a trained network as it is shipped."""
 
 
 class _OnnxRuntime(Runtime):
@@ -65,6 +70,9 @@ class _OnnxRuntime(Runtime):
 
     def open_network(self, blueprint: Blueprint) -> Call:
         return self._open(network_graph(blueprint, self.batch))
+
+    def open_shipped(self, network: Shipped) -> Call:
+        return self._open(network.onnx.read_bytes())
 
     @abstractmethod
     def _open(self, model: bytes) -> Call: ...
@@ -84,7 +92,7 @@ class OnnxRuntime(_OnnxRuntime):
         return importlib.metadata.version("onnxruntime")
 
     def _open(self, model: bytes) -> Call:
-        return runner.open_model(model, self.threads)
+        return runner.open_model(model, self.threads, self.batch)
 
 
 class OpenVino(_OnnxRuntime):
@@ -114,7 +122,12 @@ class OpenVino(_OnnxRuntime):
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": self.threads,
         }
-        compiled = self._core.compile_model(self._core.read_model(model), "CPU", settings)
+        read = self._core.read_model(model)
+        for node in read.inputs:  # an exported network leaves the number of pictures open
+            if node.partial_shape.is_dynamic:
+                sizes = [size.get_length() if size.is_static else self.batch for size in node.partial_shape]
+                read.reshape({node: sizes})
+        compiled = self._core.compile_model(read, "CPU", settings)
         request = compiled.create_infer_request()
         rng = np.random.default_rng(0)
         for node in compiled.inputs:
@@ -155,8 +168,14 @@ class PyTorch(Runtime):
         return self._call(build_body(stack.body).eval(), inputs, piece.join)
 
     def open_network(self, blueprint: Blueprint) -> Call:
+        return self._network(blueprint.build(), blueprint)
+
+    def open_shipped(self, network: Shipped) -> Call:
+        return self._network(network.load(), network.blueprint)
+
+    def _network(self, module: Any, blueprint: Blueprint) -> Call:
         pictures = self._torch.randn(self.batch, blueprint.in_channels, blueprint.image_size, blueprint.image_size)
-        return self._call(blueprint.build().eval(), [pictures])
+        return self._call(module.eval(), [pictures])
 
     def _call(self, module: Any, inputs: list[Any], join: str = "single") -> Call:
         from sartor.network import join_inputs

@@ -63,7 +63,7 @@ def profile(
     settings = plan.settings
     path = timings_path(out)
     with storage_errors(path):
-        timings = _timings(path, header)
+        timings = open_timings(path, header)
         seconds = 60.0 * settings.minutes
         with (progress or Progress()).task("measuring (seconds)", seconds, min(timings.seconds, seconds)) as advance:
             runner.measure(
@@ -120,7 +120,12 @@ def check_out(out: Path) -> None:
         raise RequestError(f"--out {out}: a latency table is a file whose name ends in .json")
 
 
-def _timings(path: Path, header: dict[str, Any]) -> Timings:
+def open_timings(path: Path, header: dict[str, Any]) -> Timings:
+    """The samples of a measurement, new or to go on with.
+
+    Raises:
+        RequestError: the file holds those of another plan, runtime or machine.
+    """
     try:
         return Timings(path, header)
     except MeasuringError as error:

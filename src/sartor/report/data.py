@@ -13,6 +13,7 @@ from sartor.report.beliefs import Beliefs, beliefs, thinned
 from sartor.report.cells import DrawnCell, cells
 from sartor.report.curves import CurvePoint, curves
 from sartor.report.decisions import Choice, Shared, Width, choices, shared, widths
+from sartor.report.latency import LatencyRow, latency_rows
 from sartor.report.network import Networks, networks
 from sartor.report.own import OwnAnswer, own_answers
 from sartor.report.rows import (
@@ -64,6 +65,7 @@ class ReportData:
     networks: Networks
     cells: tuple[DrawnCell, ...]
     anytime: Anytime | None
+    latencies: tuple[LatencyRow, ...]
     search: SearchCurves
     search_rows: tuple[SearchRow, ...]
     beliefs: Beliefs
@@ -137,6 +139,7 @@ def build(result: AnyResult, metrics: Iterable[AnyMetric]) -> ReportData:
         networks=found,
         cells=drawn_cells,
         anytime=anytime(clean, systems[0].name),
+        latencies=latency_rows(clean),
         search=search,
         search_rows=search_rows(clean["method"], search, believed, platforms, own),
         beliefs=believed,

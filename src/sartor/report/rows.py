@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sartor.report import words
+from sartor.report.latency import device_name
 
 # The order in which accuracies are trusted: pictures that steered nothing come first.
 SPLITS = {"test": "test_accuracy", "validation": "val_accuracy"}
@@ -111,7 +112,7 @@ def _platform_row(
         latency_spread_ms=platform.get("latency_spread_ms"),
         latency_device=platform.get("latency_device"),
         predicted_ms=(platform.get("costs") or {}).get("latency_ms"),
-        device=platform.get("device"),
+        device=_device(platform),
         weights=platform.get("weights"),
         onnx=platform.get("onnx"),
         onnx_bytes=platform.get("onnx_bytes"),
@@ -171,16 +172,23 @@ def budget_uses(platform: Mapping[str, Any]) -> tuple[BudgetUse, ...]:
     """Every budget against its cost; a latency budget also against what was measured on its device."""
     uses: list[BudgetUse] = []
     costs = platform.get("costs") or {}
+    again = (platform.get("latency") or {}).get("measured_ms")  # of the exported network, on the device's machine
     for cost, budget in (platform.get("budgets") or {}).items():
         same_device = platform.get("device") == platform.get("latency_device")
         measured = platform.get("latency_ms") if cost == "latency_ms" and same_device else None
-        device = platform.get("device") if cost == "latency_ms" else None
+        measured = again if cost == "latency_ms" and again is not None else measured
+        device = _device(platform) if cost == "latency_ms" else None
         declared = costs.get(cost, platform.get("params") if cost == "params" else None)
         if declared is not None or measured is None:
             uses.append(BudgetUse(cost, budget, declared, device=device))
         if measured is not None:
             uses.append(BudgetUse(cost, budget, measured, measured=True, device=device))
     return tuple(uses)
+
+
+def _device(platform: Mapping[str, Any]) -> str | None:
+    device = platform.get("device")
+    return None if device is None else device_name(device)
 
 
 def _export_check(platform: Mapping[str, Any]) -> str:

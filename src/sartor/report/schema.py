@@ -84,11 +84,52 @@ class Own(_OwnOptional):
     costs: dict[str, float]
 
 
+class FirstAnswer(TypedDict, total=False):
+    """What a platform's first network came to, which missed its latency budget when it was measured."""
+
+    predicted_ms: float
+    measured_ms: float
+    noise: float | None
+    architecture: dict[str, Any]
+    costs: dict[str, float]
+
+
+class _LatencyOptional(TypedDict, total=False):
+    margin_from: str | None  # "platform" or "device"; null: nobody knows one
+    scale: float  # predictions of the device were multiplied by it, where a first answer missed
+    machine: dict[str, str]  # that the device's file was measured on: cpu, system, architecture
+    runtime: dict[str, str]  # name and version in the device's file
+    threads: int
+    batch: int
+    repeats: int
+    here: dict[str, Any] | None  # the machine that measured, or was to measure
+    runtime_here: dict[str, str]  # that it was measured in
+    noise: float | None  # by which odd visits differ from even ones, a share
+    visits: int
+    clock: str
+    date: str
+    reason: str | None  # why it was not measured
+    first: FirstAnswer | None
+    unsolved: str | None  # why a miss was not solved again
+
+
+class Latency(_LatencyOptional):
+    """A latency budget: what was predicted before the training, and what the exported network took."""
+
+    budget_ms: float
+    margin: float  # a share; predicted_ms * (1 + margin) is within the budget
+    predicted_ms: float
+    device: str
+    measured_ms: float | None
+    missed: bool | None  # null: not measured
+
+
 class _PlatformOptional(TypedDict, total=False):
     weight: float
     device: str | None  # of the latency budget; ``costs["latency_ms"]`` is predicted for it
     network: list[NetworkBlock]
     own: Own | None
+    latency: Latency | None
     deployed: Deployed | None
     notes: list[str]  # what the method has to say about this answer
     params: int
@@ -213,10 +254,12 @@ class _ResultOptional(TypedDict, total=False):
     policy: dict[str, PolicyTrace]  # by platform; empty for methods without a policy
     slimmable: Slimmable | None
     anytime: Anytime | None
+    missed: list[str]  # the platforms whose networks miss a latency budget when measured
     search_seconds: float | None
     train_seconds: float | None
     baseline_seconds: float | None
-    images_trained: dict[str, int]  # search, training, baselines
+    measure_seconds: float | None
+    images_trained: dict[str, int]  # search, training, training again (after a miss), baselines
     environment: dict[str, Any]
     configuration: dict[str, Any]
     warnings: list[str]

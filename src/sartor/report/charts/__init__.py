@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sartor.report.charts import accuracy, anytime, channels, network, policy, search, systems, training
+from sartor.report.charts import accuracy, anytime, channels, latency, network, policy, search, systems, training
 from sartor.report.charts.frame import Figure
 from sartor.report.data import ReportData
 
 FIGURES: dict[str, Callable[[ReportData], Figure | None]] = {
     "accuracy_cost": accuracy.draw,
+    "latency": latency.draw,
     "anytime": anytime.draw_curve,
     "batches": anytime.draw_batches,
     "channels": channels.draw_channels,
