@@ -57,7 +57,9 @@ def digits_space() -> SearchSpace:
     return spaces.create("mobilenet_v1", num_classes=10, image_size=8, in_channels=1, multiplier=0.25, divisor=4)
 
 
-def run(path: Path, stages: tuple[str, ...] = ("search", "train", "export", "report"), **changes: Any) -> Any:
+def run(
+    path: Path, stages: tuple[str, ...] = ("search", "train", "export", "measure", "report"), **changes: Any
+) -> Any:
     """Runs a job in this process; returns its result."""
     configuration = Job.from_dict(job(**changes)).resolved()
     with RunFolder.create(path, configuration) as folder:
