@@ -22,6 +22,7 @@ from slimmable import paper
 from slimmable.markdown import figure
 from tunas import rows as tunas
 from tunas import table_oracle_report
+from weight_sharing import rows as weight_sharing
 
 RECIPES = Path(__file__).parent
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -56,6 +57,7 @@ def overview(results: Path) -> str:
     rows += _search_rows(results / "ranas_collapse_cpu_results.json", ranas.collapse_rows)
     found = _read(results / "ranas_costs.json")
     rows += [] if found is None else ranas.cost_rows(found)
+    rows += _search_rows(results / "weight_sharing_cpu_results.json", weight_sharing.sharing_rows)
     return table(HEADER, rows)
 
 
