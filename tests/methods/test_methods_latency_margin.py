@@ -23,6 +23,7 @@ from sartor.methods.evaluator import History
 from sartor.methods.ows import OWS, OWSSettings
 from sartor.methods.random_search import RandomSearch
 from sartor.pipeline.baselines import uniform_width
+from sartor.pipeline.promises import tightened
 from sartor.platforms import Platform
 
 SPACE = spaces.create("mobilenet_v1", num_classes=10, image_size=8, in_channels=1, multiplier=0.25, divisor=4, levels=2)
@@ -178,6 +179,17 @@ def test_the_uniform_baseline_keeps_the_margin(device: str) -> None:
     assert uniform_width(SPACE, Platform("p", budget, device=device, latency_margin=0.0)) >= 1.5
     with pytest.raises(InfeasibleBudgetError):
         uniform_width(SPACE, Platform("p", budget, device=device))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_method_is_solved_again_for_less(name: str, device: str) -> None:
+    """Loaded for a platform with a tighter budget, as after a miss, what a search learnt answers within that."""
+    platform = Platform("p", {"latency_ms": middle_ms(device)}, device=device)
+    tighter = tightened(platform, 1.1)
+    again: Any = registry.method_class(name)(SPACE, [tighter], None, seed=0)
+    again.load_state_dict(searched(name, platform).state_dict())
+    row = np.array(again.choose(tighter).architecture.row)
+    assert tuple(row) in {tuple(r) for r in within(device, middle_ms(device) / 1.1, MARGIN)}
 
 
 def test_random_search_answers_a_tighter_budget_from_what_it_saw(device: str) -> None:

@@ -57,6 +57,7 @@ def test_it_maps_platforms_to_answers(found: Any) -> None:
     assert list(found) == ["watch", "phone"] and len(found) == 2
     for platform in PLATFORMS:
         answer = found[platform.name]
+        assert answer.latency is None  # nobody asked
         assert answer.architecture.blueprint.macs <= platform.budgets["macs"]
         assert sum(p.numel() for p in answer.network.parameters()) == answer.architecture.blueprint.params
         assert 0 <= answer.val_accuracy <= 100 and 0 <= answer.test_accuracy <= 100

@@ -63,6 +63,8 @@ class Run:
         with self.folder.clock(name):
             payload = work[name]()
         self.folder.mark_done(name, payload)
+        if name in _REPORT_DOES_WITHOUT and self.folder.done("report"):
+            self._report()  # it was written before this was known
 
     # ------------------------------------------------------------------ stages
 
