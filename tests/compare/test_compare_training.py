@@ -35,7 +35,7 @@ def compared(folder: Path, *names: str, seeds: int = 1, **changes: Any) -> dict[
 
 
 def test_every_search_costs_the_same(whole: tuple[Path, dict[str, Any]]) -> None:
-    """Trained pictures, those only scored a third each: what OWS takes for an epoch, up to one step more."""
+    """Trained pictures, those only scored a third each: what OWS takes for its epochs, up to one step more."""
     document = whole[1]
     assert document["search_budget_images"] == SEARCH_IMAGES
     largest_step = {"ows": 48, "aows": 48, "tunas": 2 * (16 + 16 / 3), "fpnas": 48 * 16, "random": 48}
@@ -88,8 +88,9 @@ def test_searches_are_whole(whole: tuple[Path, dict[str, Any]]) -> None:
             assert run.configuration["search"] == document["configuration"]["search"]
             assert run.configuration["train"] == document["configuration"]["train"]
             assert run.done("search") and run.done("train") and run.file("platforms", "watch.safetensors").exists()
-    for row in (document["methods"][name] for name in ("ows", "tunas", "random")):
-        assert row["answers"][0] != row["answers"][1]
+    for name in ("ows", "tunas", "random"):
+        first, second = ((folder / "searches" / f"{name}-{k}" / "method.json").read_text() for k in (0, 1))
+        assert first != second, name
 
 
 def test_fronts(whole: tuple[Path, dict[str, Any]]) -> None:
@@ -152,8 +153,8 @@ def test_stopped_within_a_search(
 
 def test_another_process_count_is_the_same(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     """Two processes: the same document, times aside."""
-    found = compare_training(job(), ("ows", "tunas"), 1, folder=tmp_path / "c", processes=2)
-    for name in ("ows", "tunas", "random"):
+    found = compare_training(job(), ("ows",), 1, folder=tmp_path / "c", processes=2)
+    for name in ("ows", "random"):
         alone, here = whole[1]["methods"][name], found["methods"][name]
         for key in ("accuracies", "answers", "costs", "search_cost_images", "training_images", "warnings"):
             assert here[key] == alone[key][:1]

@@ -96,7 +96,7 @@ def test_wrong_requests_exit_with_2(
 def test_killed_and_started_again(file: Path, tmp_path: Path) -> None:
     """SIGKILL to all processes in the middle of a search: the same command ends with what an undisturbed one finds."""
     out = tmp_path / "killed"
-    words = [str(file), "--methods", "ows", "--seeds", "1", "--processes", "2", "--set", "search.epochs=20"]
+    words = [str(file), "--methods", "ows", "--seeds", "1", "--processes", "2", "--set", "search.epochs=8"]
     command = [sys.executable, "-m", "sartor", "compare", *words, "--out", str(out), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -109,5 +109,5 @@ def test_killed_and_started_again(file: Path, tmp_path: Path) -> None:
     again = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_SECONDS)
     assert again.returncode == 0, again.stderr
     found: dict[str, Any] = json.loads(again.stdout)
-    expected = compare_training(job(search={"epochs": 20}), ("ows",), 1, folder=tmp_path / "whole")
+    expected = compare_training(job(search={"epochs": 8}), ("ows",), 1, folder=tmp_path / "whole")
     assert timeless(found) == timeless(json.loads(to_json(expected)))

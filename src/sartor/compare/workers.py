@@ -117,7 +117,7 @@ def _on_cluster(question: Question, pieces: Sequence[Piece], address: str) -> It
         futures = {client.submit(_search_on_worker, question, piece, pure=False): piece for piece in pieces}
         stack.callback(client.cancel, list(futures))
         try:
-            yield from _as_they_end(futures, distributed.as_completed(list(futures)))
+            yield from _as_they_end(futures, distributed.as_completed(list(futures), loop=client.loop))
         except distributed.KilledWorker as error:
             raise SartorError(
                 f"workers of the cluster died over one search ({error}); what is done is kept, the same command goes on"
