@@ -99,7 +99,7 @@ def _sharing(found: Mapping[int, Found], numbers: Sequence[int], accuracies: Seq
 
 def _mean_draws(columns: Any, accuracies: Sequence[float]) -> NDArray[np.float64]:
     """Bootstrap draws of architectures, ``[draws, 2]``: the mean correlation of some supernets."""
-    return np.mean([correlation_draws(column, accuracies, _generator()) for column in columns], axis=0)
+    return np.asarray(np.mean([correlation_draws(column, accuracies, _generator()) for column in columns], axis=0))
 
 
 def _against_uniform(
