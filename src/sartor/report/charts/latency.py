@@ -9,9 +9,14 @@ from sartor.report.charts.frame import Figure, Rows, altair, finished
 from sartor.report.data import ReportData
 from sartor.report.latency import LatencyRow
 
-_KINDS = ("predicted", "measured", "first answer, predicted", "first answer, measured")
-_COLOURS = ("@series1", "@series2", "@cloud", "@bad")
-_SHAPES = ("circle", "square", "circle", "square")
+# Of every mark its colour and its shape; what is above the budget is red.
+_KINDS = {
+    "predicted": ("@series1", "circle"),
+    "measured": ("@series2", "square"),
+    "measured, missed": ("@bad", "square"),
+    "first answer, predicted": ("@cloud", "circle"),
+    "first answer, missed": ("@bad", "cross"),
+}
 
 
 def draw(data: ReportData) -> Figure | None:
@@ -22,12 +27,11 @@ def draw(data: ReportData) -> Figure | None:
     alt = altair()
     order = [row.platform for row in data.latencies]
     kinds = [kind for kind in _KINDS if any(row["kind"] == kind for row in rows)]
-    place = [_KINDS.index(kind) for kind in kinds]
     highest = max(100.0, *(row["share"] for row in rows))
     x = alt.X("share:Q", title="Latency (% of the budget)", scale=alt.Scale(domain=[0, 1.08 * highest], nice=False))
     y = alt.Y("platform:N", sort=order, title=None, axis=alt.Axis(labelLimit=150, grid=True, ticks=False))
-    colours = alt.Scale(domain=kinds, range=[_COLOURS[k] for k in place])
-    shapes = alt.Scale(domain=kinds, range=[_SHAPES[k] for k in place])
+    colours = alt.Scale(domain=kinds, range=[_KINDS[kind][0] for kind in kinds])
+    shapes = alt.Scale(domain=kinds, range=[_KINDS[kind][1] for kind in kinds])
     marks = alt.Chart(alt.NamedData("latencies")).mark_point(filled=True, size=130, opacity=1)
     budget = alt.Chart(alt.NamedData("budget")).mark_rule(color="@muted", strokeDash=[3, 4]).encode(x="share:Q")
     chart = alt.layer(
@@ -50,7 +54,12 @@ def draw(data: ReportData) -> Figure | None:
 
 
 def _marks(row: LatencyRow) -> Rows:
-    values = (row.predicted_ms, row.measured_ms, row.first_predicted_ms, row.first_measured_ms)
+    values = {
+        "predicted": row.predicted_ms,
+        "measured, missed" if row.missed else "measured": row.measured_ms,
+        "first answer, predicted": row.first_predicted_ms,
+        "first answer, missed": row.first_measured_ms,
+    }
     return [
         {
             "platform": row.platform,
@@ -60,7 +69,7 @@ def _marks(row: LatencyRow) -> Rows:
             "budget": row.budget_ms,
             "device": row.device,
         }
-        for kind, value in zip(_KINDS, values, strict=True)
+        for kind, value in values.items()
         if value is not None
     ]
 
