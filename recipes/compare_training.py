@@ -1,7 +1,7 @@
 """Every method beside random search by real training, at equal cost: whole searches in a small space of widths.
 
 The job is ``examples/compare_cifar10.yaml`` (5,000 pictures of CIFAR-10 at 16 pixels, widths of a small MobileNetV1,
-two budgets), and this is ``sartor compare`` on it; every search costs 36,000 trained pictures, every answer is trained
+two budgets), and this is ``sartor compare`` on it; every search costs 48,000 trained pictures, every answer is trained
 alone and judged on 10,000 test pictures. Some forty seconds of one core per search and its answers.
 
     python recipes/compare_training.py --out FOLDER --seeds 3 --processes 2 --publish
