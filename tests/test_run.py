@@ -293,6 +293,7 @@ def test_seconds_add_up_over_restarts(folder: RunFolder, monkeypatch: pytest.Mon
     """Seconds up to the last checkpoint survive a restart and add up; those of lost work do not count."""
     now = [100.0]
     monkeypatch.setattr("sartor.run.stages.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sartor.run.stages.time.process_time", lambda: now[0] / 2)
     with folder.clock("search"):
         now[0] += 5
         folder.write_checkpoint("search", {"step": 1})
@@ -306,4 +307,4 @@ def test_seconds_add_up_over_restarts(folder: RunFolder, monkeypatch: pytest.Mon
             assert again.seconds("search") == 9
             again.mark_done("search")
     with RunFolder.reopen(folder.path) as third:
-        assert third.seconds("search") == 9
+        assert third.seconds("search") == 9 and third.cpu_seconds("search") == 4.5

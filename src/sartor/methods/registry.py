@@ -35,10 +35,8 @@ def method_class(name: str) -> type[Method]:
         return _own(name)
     if name not in _CLASSES:
         close = difflib.get_close_matches(name, _CLASSES, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise RequestError(
-            f"unknown method {name!r}; known are {', '.join(_CLASSES)}, and one's own as package.module:Class{hint}"
-        )
+        hint = f"; did you mean {close[0]!r}?" if close else ", and one's own as package.module:Class"
+        raise RequestError(f"unknown method {name!r}; known are {', '.join(_CLASSES)}{hint}")
     module, attribute = _CLASSES[name]
     found: type[Method] = getattr(importlib.import_module(module), attribute)
     return found
