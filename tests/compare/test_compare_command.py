@@ -48,9 +48,12 @@ def test_people_read_a_table_and_files(file: Path, tmp_path: Path, capsys: pytes
     assert "10 queries, 2 seeds" in text and "ms_ranas: not applicable: it learns by the gradient" in text
     assert "100%" in text and " to " in text
     assert (out / "regret.png").read_bytes()[:4] == b"\x89PNG"
+    page = (out / "report.html").read_text()
+    found = json.loads((out / "comparison.json").read_text())
+    assert f"{found['methods']['ows']['regret_mean']:.3f}" in page and "not applicable: it learns" in page
     lines = (out / "searches.csv").read_text().splitlines()
     assert lines[0].startswith("method,seed,regret_points") and len(lines) == 1 + 2 * 2
-    assert json.loads((out / "comparison.json").read_text())["seeds"] == 2
+    assert found["seeds"] == 2
 
 
 @pytest.mark.parametrize(

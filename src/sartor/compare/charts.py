@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sartor.compare.methods import BASELINE
@@ -24,6 +24,13 @@ def figures(document: Mapping[str, Any]) -> dict[str, Figure]:
 def compared(document: Mapping[str, Any]) -> list[str]:
     """The methods that were compared, in their order."""
     return [name for name, row in document["methods"].items() if not row["not_applicable"]]
+
+
+def embedded(name: str, title: str, spec: Mapping[str, Any], caption: Sequence[str]) -> Figure:
+    """A picture that stands by itself as a figure of a page, which has its own title, width and colours."""
+    kept = {key: spec[key] for key in ("layer", "height")}
+    view = {**kept, "data": {"name": name}}
+    return Figure(name, title, {name: spec["data"]["values"]}, {(): view}, caption=caption)
 
 
 # ---------------------------------------------------------------------- accuracies and differences
@@ -168,16 +175,13 @@ def _front(document: Mapping[str, Any], kind: str) -> Figure | None:
         name: [(search["costs"], search["accuracies"]) for search in searches]
         for name, searches in front["networks"].items()
     }
-    spec = front_chart(networks, kind, "", grey=BASELINE)
-    rows: Rows = spec["data"]["values"]
-    kept = {key: value for key, value in spec.items() if key in ("layer", "height")}
     label = words.cost_label(kind)
     caption = [
         "The best accuracy within a cost: mean over seeds, with 95 % bands. Hypervolume (the share of all that lies "
         f"above a guess, up to {words.quantity(kind, front['reference_cost'])}): {_volumes(front['hypervolume'])}."
     ]
-    name, data = f"front_{kind}", {"data": {"name": f"front_{kind}"}}
-    return Figure(name, f"Accuracy against {label}", {name: rows}, {(): {**kept, **data}}, caption=caption)
+    spec = front_chart(networks, kind, "", grey=BASELINE)
+    return embedded(f"front_{kind}", f"Accuracy against {label}", spec, caption)
 
 
 def _volumes(volumes: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""The files of a comparison on a table: the document, a row per search, and the picture of regrets over queries."""
+"""The files of a comparison on a table: the document, a row per search, a page, and the picture of regrets."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sartor.compare.charts import embedded
 from sartor.optional import require
 from sartor.report import theme
+from sartor.report.drawing import page
 from sartor.storage import to_json, write_atomically
 
-DOCUMENT, SEARCHES, CURVES = "comparison.json", "searches.csv", "regret.png"
+DOCUMENT, SEARCHES, CURVES, PAGE = "comparison.json", "searches.csv", "regret.png", "report.html"
 _VEGA_LITE = "6.4"
+_CAPTION = (
+    "Means over seeds with 95 % bands. Each is the answer so far of searches of this length, not of shorter searches."
+)
 
 
 def write_files(document: Mapping[str, Any], folder: Path) -> None:
-    """Writes all three into ``folder``.
+    """Writes all four into ``folder``.
 
     Raises:
         RequestError: the disk refuses, or the renderer of the extra ``report`` is missing.
@@ -29,6 +34,9 @@ def write_files(document: Mapping[str, Any], folder: Path) -> None:
         theme.resolve(regret_chart(document), theme.LIGHT), vl_version=_VEGA_LITE, scale=2.0, allowed_base_urls=[]
     )
     write_atomically(folder / CURVES, png)
+    figure = embedded("regret", "Regret of the answer so far", regret_chart(document), [_CAPTION])
+    text = page("comparison_table.html", {"regret": figure}, document, document=document)
+    write_atomically(folder / PAGE, text.encode())
 
 
 def searches_csv(document: Mapping[str, Any]) -> str:

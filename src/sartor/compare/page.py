@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from sartor.compare.charts import figures
-from sartor.compare.drawing import csv_text
+from sartor.compare.drawing import PAGE, SEARCHES, csv_text
 from sartor.optional import require
+from sartor.report.drawing import page
 from sartor.run import RESULT
 from sartor.storage import to_json, write_atomically
-
-SEARCHES, PAGE = "searches.csv", "report.html"
 
 
 def check_drawing() -> None:
@@ -31,8 +30,6 @@ def write_files(document: Mapping[str, Any], folder: Path) -> None:
     Raises:
         RequestError: the disk refuses, or a package of the extra ``report`` is missing.
     """
-    from sartor.report.drawing import page
-
     write_atomically(folder / RESULT, (to_json(document) + "\n").encode())
     write_atomically(folder / SEARCHES, searches_csv(document).encode())
     text = page("comparison.html", figures(document), document, document=document)
