@@ -53,7 +53,6 @@ def test_nobody_can_be_served(space: SearchSpace) -> None:
         RandomForAll(space, [Platform("watch", {"macs": 10}), PLATFORMS[1]]).check_reachable()
 
 
-@pytest.mark.slow
 def test_whole_comparison(tmp_path: Path) -> None:
     """MS-RANAS beside random cells at equal cost; a method that answers with a network for each says so."""
     given = plain_job(

@@ -27,6 +27,7 @@ def cluster() -> Iterator[Any]:
         yield found
 
 
+@pytest.mark.slow
 def test_trainings_on_a_cluster(cluster: Any, tmp_path: Path) -> None:
     """Whole searches on two workers give the document of one process, times aside."""
     there = compare_training(job(), ("ows",), 1, folder=tmp_path / "there", dask=cluster.scheduler_address)

@@ -185,12 +185,12 @@ def _reason_against(setting: Setting, question: TrainingSearches, name: str) -> 
     try:
         chosen = question.job(name, 0).method
         method = dataclasses.replace(setting, method_name=chosen.name, method_settings=chosen.settings).method()
+        if setting.train.mode == "anytime" and not method.answers_exits:
+            return (
+                "train.mode anytime trains one network whose exits serve all platforms, and this method answers with "
+                "a network for each"
+            )
         method.check_reachable()
     except RequestError as error:
         return str(error)
-    if setting.train.mode == "anytime" and not method.answers_exits:
-        return (
-            "train.mode anytime trains one network whose exits serve all platforms, and this method answers with a "
-            "network for each"
-        )
     return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sartor.compare.workers import Piece, Plain, Question
 from sartor.errors import RequestError, SartorError
-from sartor.run.differences import differences
+from sartor.run import CONFIG, differences
 from sartor.storage import storage_errors, to_json, write_atomically
 
 SETTING, PIECES = "setting.json", "pieces"
@@ -17,7 +17,7 @@ class Store:
     """Searches that are done; without a folder nothing is kept.
 
     Raises:
-        RequestError: the folder holds another comparison; says in what.
+        RequestError: the folder holds a run, or another comparison; says in what.
     """
 
     def __init__(self, folder: Path | None, question: Question) -> None:
@@ -28,6 +28,8 @@ class Store:
         path = folder / SETTING
         with storage_errors(path):
             known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        if known is None and (folder / CONFIG).exists():
+            raise RequestError(f"{folder} holds a run; give a comparison a folder of its own with --out")
         if known is None:
             write_atomically(path, (to_json(own) + "\n").encode())
         elif different := differences(known, own):
