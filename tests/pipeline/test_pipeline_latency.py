@@ -157,7 +157,9 @@ def test_a_miss_is_solved_trained_exported_and_measured_again(
     assert first["measured_ms"] == pytest.approx(SLOWER * first["predicted_ms"], rel=1e-5)
     assert first["measured_ms"] > latency["budget_ms"] >= first["predicted_ms"] * (1 + MARGIN)
     assert latency["scale"] == pytest.approx(SLOWER, rel=1e-5)
-    assert latency["predicted_ms"] == pytest.approx(row["costs"]["latency_ms"] * latency["scale"])
+    space = pipeline_jobs.digits_space()
+    by_file = latency_jobs.table().network_ns(space.blueprint(row["architecture"])) / 1e6
+    assert latency["predicted_ms"] == row["costs"]["latency_ms"] == pytest.approx(by_file * latency["scale"])
     assert latency["predicted_ms"] * (1 + MARGIN) <= latency["budget_ms"] * (1 + 1e-9)
     assert latency["measured_ms"] == pytest.approx(latency["predicted_ms"], rel=1e-5) and not latency["missed"]
     assert result["missed"] == [] and "solved again" in row["notes"][-1]
@@ -168,7 +170,7 @@ def test_a_miss_is_solved_trained_exported_and_measured_again(
         assert {line["stage"] for line in folder.metrics()} >= {"train:watch", "again:watch"}
     assert row["architecture"] != first["architecture"]
     weights = load_file(path / row["weights"])
-    layers = pipeline_jobs.digits_space().blueprint(row["architecture"]).build().state_dict()
+    layers = space.blueprint(row["architecture"]).build().state_dict()
     assert {key: value.shape for key, value in weights.items()} == {key: value.shape for key, value in layers.items()}
     assert row["onnx"] == "again/platforms/watch.onnx" and row["onnx_top1_agreement"] == 1.0
     assert bench.opened[-1] == str(path / row["onnx"])

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sartor.config import Job
+from sartor.costs.devices import LATENCY
 from sartor.errors import RequestError
 from sartor.pipeline.attempt import Attempt, Payload
 from sartor.pipeline.measuring import measure_winners
@@ -119,7 +120,9 @@ class Measuring:
             choice = dataclasses.replace(choice, notes=(*choice.notes, note))
             promise = LatencyPromise.of(platforms[name], choice.costs, scale)
             assert promise is not None  # it missed a latency budget
-            found["choices"][name], found["latency"][name] = choice.to_dict(), promise.to_dict()
+            plain = choice.to_dict()
+            plain["costs"][LATENCY] = promise.predicted_ms  # as corrected
+            found["choices"][name], found["latency"][name] = plain, promise.to_dict()
         return found
 
 
