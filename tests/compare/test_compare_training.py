@@ -128,9 +128,7 @@ def test_what_is_done_is_not_done_again(
         compared(tmp_path / "c" / "searches" / "ows-0")
 
 
-def test_stopped_within_a_search(
-    whole: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stopped_within_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A comparison that was killed in a search goes on from its checkpoint, and ends as if undisturbed."""
     from sartor.methods.ows import OWS
 
