@@ -74,6 +74,20 @@ def markdown(found: Mapping[str, Any]) -> str:
     return "\n".join([head, "", table(header, rows), "", *notes]) + "\n"
 
 
+def overview_rows(found: Mapping[str, Any], machine: str) -> list[list[str]]:
+    """What stands in recipes/README.md: every method minus random search."""
+    setting = f"5,000 pictures of CIFAR-10, {found['space']}, {machine}, {found['seeds']} seeds"
+    command = f"`python recipes/{NAME}.py --seeds {found['seeds']} --out FOLDER --publish`"
+    rows = []
+    for name, row in found["methods"].items():
+        against = row.get("difference_to_random")
+        if name != "random" and against is not None:
+            what = f"{name} minus random search at equal cost, by real training (points, 95 % interval)"
+            rows.append([what, "-", _interval(against["mean"], against["ci95"], "+"), setting, command])
+            setting, command = "same", ""
+    return rows
+
+
 def _row(found: Mapping[str, Any], name: str, platforms: Sequence[str]) -> list[str]:
     row = found["methods"][name]
     if row["not_applicable"]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import compare_training
 from fpnas import rows as fpnas
 from ranas import rows as ranas
 from sartor.errors import RequestError, SartorError
@@ -58,6 +59,7 @@ def overview(results: Path) -> str:
     found = _read(results / "ranas_costs.json")
     rows += [] if found is None else ranas.cost_rows(found)
     rows += _search_rows(results / "weight_sharing_cpu_results.json", weight_sharing.sharing_rows)
+    rows += _search_rows(results / "compare_training.json", compare_training.overview_rows)
     return table(HEADER, rows)
 
 
