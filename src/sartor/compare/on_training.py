@@ -148,7 +148,8 @@ def plan(job: Job, names: Sequence[str], folder: Path, progress: Progress | None
 
         setting = make_setting(job, run)
         cost = _cost_of(setting)
-        question = TrainingSearches(configuration, cost, folder)
+        # Workers of a cluster may stand in other folders.
+        question = TrainingSearches(configuration, cost, folder.resolve())
         reasons = {name: reason for name in names if (reason := _reason_against(setting, question, name)) is not None}
         return Plan(question, _judges(setting), reasons, 100.0 / setting.space.num_classes)
 
