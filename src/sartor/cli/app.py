@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 import sartor
+from sartor.cli import latencies
 from sartor.cli.outcome import FAILED, SaidError, error_log, guarded, print_json, results_only
 from sartor.errors import RequestError, VerificationError
 
@@ -143,8 +144,8 @@ def pick(
         from sartor.pipeline import pick as pick_network
 
         if latency_ms is not None:
-            device = device or _device_of(opened)
-            latency_margin = _margin_of(opened, device) if latency_margin is None else latency_margin
+            device = device or latencies.device_of(opened)
+            latency_margin = latencies.margin_of(opened, device) if latency_margin is None else latency_margin
         platform = Platform(name or _platform_name(budgets), budgets, device=device, latency_margin=latency_margin)
         found = pick_network(opened, platform, train)
     from sartor.cli import tables
@@ -298,7 +299,7 @@ def _run_stages(
             result = run_job(folder, stages)
             world.leave()
         document = {"folder": str(folder.path), **result}
-        missed = _missed(result) if {"measure", "report"} & set(stages) else None
+        missed = latencies.missed(result) if {"measure", "report"} & set(stages) else None
         if common.json:
             print_json(document if missed is None else {**document, "error": missed, "exit_code": FAILED})
         else:
@@ -347,36 +348,6 @@ def _progress(common: Common) -> Any:
     from sartor.progress import Progress
 
     return Progress.for_terminal(quiet=common.quiet or common.json, verbose=common.verbose)
-
-
-def _missed(result: dict[str, Any]) -> str | None:
-    """What is wrong with a run of which networks miss their latency budget when measured."""
-    missed = result.get("missed") or []
-    if not missed:
-        return None
-    names = ", ".join(missed)
-    return (
-        f"measured on this machine, {'the network of platform' if len(missed) == 1 else 'the networks of platforms'} "
-        f"{names} {'misses its' if len(missed) == 1 else 'miss their'} latency budget. The files and the report are "
-        "written; raise the budget, or the platform's latency_margin, in a new run"
-    )
-
-
-def _margin_of(folder: Any, device: str) -> float | None:
-    """The margin that a run's platforms ask for on a device, where they agree; None leaves it to the device."""
-    platforms = [p for p in folder.configuration["platforms"] if p.get("device") == device and "latency_ms" in p]
-    margins = {p.get("latency_margin") for p in platforms}
-    return margins.pop() if len(margins) == 1 else None
-
-
-def _device_of(folder: Any) -> str:
-    """The one device on which a run has latency budgets."""
-    devices = sorted({p["device"] for p in folder.configuration["platforms"] if "latency_ms" in p})
-    if len(devices) != 1:
-        known = f"has several devices ({', '.join(devices)})" if devices else "has no latency budget"
-        raise RequestError(f"{folder.path}: the run {known}; name the device of the latency with --device")
-    device: str = devices[0]
-    return device
 
 
 def _platform_name(budgets: dict[str, Any]) -> str:
