@@ -104,9 +104,19 @@ def test_ceiling_is_what_the_truth_reaches(noise: float) -> None:
     assert found.repeats.spearman == pytest.approx(spearman(first, second))
 
 
+def test_outliers_do_not_raise_the_ceiling() -> None:
+    """Architectures that are lost by far are told from the others, not these from each other."""
+    rng = np.random.default_rng(2)
+    truth = rng.normal(50.0, 1.0, size=200)
+    first, second = (truth + rng.normal(size=len(truth)) for _ in range(2))
+    first[0] = truth[0] = 10.0
+    found = noise_ceiling(first, np.stack([first, second], axis=1)[1:51], rng, draws=20)
+    assert found.spearman == pytest.approx(spearman(truth, first), abs=0.1)
+
+
 def test_all_noise_has_no_ceiling() -> None:
     """Trainings that differ more than architectures leave nothing to correlate with."""
-    found = noise_ceiling([50.0, 50.1, 49.9], [[48.0, 52.0], [51.0, 47.0]], np.random.default_rng(0), draws=10)
+    found = noise_ceiling([50.0, 50.1, 49.9], [[50.1, 49.0], [49.9, 51.0]], np.random.default_rng(0), draws=10)
     assert (found.reliability, found.spearman, found.kendall) == (0.0, 0.0, 0.0)
     assert found.to_dict()["repeats"]["count"] == 2
 
@@ -136,3 +146,5 @@ def test_what_has_no_ranks() -> None:
         spearman([1.0, math.nan], [1.0, 2.0])
     with pytest.raises(RequestError, match="two trainings of each"):
         noise_ceiling([1.0, 2.0], [[1.0], [2.0]], np.random.default_rng(0))
+    with pytest.raises(RequestError, match=r"3\.0 of the first trainings is none"):
+        noise_ceiling([1.0, 2.0], [[1.0, 2.0], [3.0, 2.0]], np.random.default_rng(0))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class NoiseCeiling:
 
     ``repeats`` correlates first with second trainings. ``noise_points`` is the standard deviation of one training
     around its architecture's mean, ``spread_points`` that of all architectures' accuracies, noise included;
-    ``reliability`` the share of the variance that belongs to the architectures.
+    ``reliability`` the share of the variance of ranks, as normal scores, that belongs to the architectures.
     """
 
     repeats: RankCorrelation
@@ -136,33 +137,37 @@ def noise_ceiling(
 ) -> NoiseCeiling:
     """The ceiling from ``accuracies`` ``[n]`` of all architectures and two trainings each of some, ``[m, 2]``.
 
-    With noise of variance s2 (half the mean squared difference of two trainings) the reliability is 1 - s2 / variance,
-    at least 0, and the true accuracies correlate with one training by r, its root. For normal accuracies that is
-    6/pi arcsin(r / 2) in Spearman's and 2/pi arcsin(r) in Kendall's correlation. Intervals draw architectures and
-    pairs anew.
+    Accuracies are taken as normal scores of their ranks, because a few architectures far from all others, however
+    surely they are told from these, say nothing about the ranks among these. With noise of variance s2 (half the mean
+    squared difference of two trainings) the reliability is 1 - s2 / variance, at least 0, and the true scores
+    correlate with those of one training by r, its root. For normal scores that is 6/pi arcsin(r / 2) in Spearman's and
+    2/pi arcsin(r) in Kendall's correlation. Intervals draw pairs anew, and are wide with few of them.
 
     Raises:
-        RequestError: fewer than two architectures or pairs, or a value that is not finite.
+        RequestError: fewer than two architectures or pairs, a first training that is not among ``accuracies``, or a
+            value that is not finite.
     """
     pairs = np.asarray(repeats, dtype=np.float64)
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         raise RequestError(f"a noise ceiling needs two trainings of each architecture, [m, 2]; got shape {pairs.shape}")
     first, second = _columns(pairs[:, 0], pairs[:, 1])
     everything = _columns(accuracies, accuracies)[0]
-    noise, spread = (first - second) ** 2 / 2, float(everything.std(ddof=1))
-    reliability = _reliability(float(noise.mean()), spread**2)
-    drawn = [
-        _reliability(
-            float(rng.choice(noise, len(noise)).mean()), float(rng.choice(everything, len(everything)).var(ddof=1))
+    unknown = np.flatnonzero(~np.isin(first, everything))
+    if len(unknown):
+        raise RequestError(
+            f"a noise ceiling ranks trainings among all accuracies: {first[unknown[0]]} of the first trainings is none"
         )
-        for _ in range(draws)
-    ]
+    scores = [_normal_scores(column, first, everything) for column in (first, second)]
+    variance = float(_normal_scores(everything, everything, everything).var())
+    noise = (scores[0] - scores[1]) ** 2 / 2
+    reliability = _reliability(float(noise.mean()), variance)
+    drawn = [_reliability(float(rng.choice(noise, len(noise)).mean()), variance) for _ in range(draws)]
     ceilings = np.array([_ceilings(value) for value in drawn])
     top = _ceilings(reliability)
     return NoiseCeiling(
         repeats=rank_correlation(first, second, rng, draws),
-        noise_points=math.sqrt(float(noise.mean())),
-        spread_points=spread,
+        noise_points=math.sqrt(float(((first - second) ** 2).mean() / 2)),
+        spread_points=float(everything.std(ddof=1)),
         reliability=reliability,
         spearman=top[0],
         kendall=top[1],
@@ -233,12 +238,20 @@ def _cosine(first: Float64, second: Float64) -> float:
     return float((first * second).sum()) / length if length else math.nan
 
 
+def _normal_scores(values: Float64, own: Float64, everything: Float64) -> Float64:
+    """Normal scores of ``values``: each by its rank among ``everything`` but its ``own`` first training."""
+    below = (everything[None, :] < values[:, None]).sum(axis=1) - (own < values)
+    equal = (everything[None, :] == values[:, None]).sum(axis=1) - (own == values)
+    shares = (below + equal / 2 + 0.5) / len(everything)
+    return np.array([NormalDist().inv_cdf(share) for share in shares])
+
+
 def _reliability(noise: float, variance: float) -> float:
     return max(0.0, 1.0 - noise / variance) if variance > 0 else 0.0
 
 
 def _ceilings(reliability: float) -> tuple[float, float]:
-    """Spearman's and Kendall's correlation of normal accuracies with one noisy training of each."""
+    """Spearman's and Kendall's correlation of normal scores with one noisy training of each."""
     r = math.sqrt(reliability)
     return 6 / math.pi * math.asin(r / 2), 2 / math.pi * math.asin(r)
 
