@@ -146,15 +146,20 @@ class _Buffers:
     """
 
     def __init__(self, runner: OnnxRunner, shapes: dict[str, tuple[int, ...]]) -> None:
+        import onnxruntime
+
         self.pictures = _buffer(runner.input_shape)
         tensors = {PICTURES: self.pictures} | {name: _buffer(shape) for name, shape in shapes.items()}
         self.steps = []  # per stage: how to run it, on what, and where its logits then are
         for session, stage in zip(runner.sessions, runner.stages, strict=True):
-            binding, logits = session.io_binding(), _buffer((len(runner.class_names),))
+            binding = session.io_binding()
             for name in stage.reads:
                 binding.bind_ortvalue_input(name, tensors[name])
-            for name, value in ((LOGITS, logits), *[(name, tensors[name]) for name in stage.gives]):
-                binding.bind_ortvalue_output(name, value)
+            for name in stage.gives:
+                binding.bind_ortvalue_output(name, tensors[name])
+            # Logits are written into an array of numpy: to ask onnxruntime for one takes several microseconds.
+            logits = np.zeros((1, len(runner.class_names)), np.float32)
+            binding.bind_ortvalue_output(LOGITS, onnxruntime.OrtValue.ortvalue_from_numpy(logits))
             self.steps.append((session.run_with_iobinding, binding, logits))
 
 
@@ -162,12 +167,12 @@ class _BoundRun:
     """One picture, in buffers that go back to ``idle`` when the run is over."""
 
     def __init__(self, buffers: _Buffers, idle: list[_Buffers]) -> None:
-        self._buffers, self._idle, self._open = buffers, idle, True
+        self._buffers, self._idle, self._steps, self._open = buffers, idle, buffers.steps, True
 
     def stage(self, position: int) -> Float32:
-        run, binding, logits = self._buffers.steps[position]
+        run, binding, logits = self._steps[position]
         run(binding)
-        return np.array(logits.numpy(), dtype=np.float32)  # a copy: the next run writes there
+        return logits.copy()  # the next run writes there
 
     def keep(self, rows: Int64) -> None:
         """One picture either stays or ends the run."""

@@ -11,8 +11,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,7 +35,8 @@ _WARM_UP = 3
 _FEWEST_REPEATS = 10
 
 
-@dataclass(frozen=True, eq=False)
+# Neither frozen nor with a cached_property: together they cost 4 to 19 microseconds, where a stage may take 100.
+@dataclass(slots=True, eq=False)
 class Prediction:
     """What the network says at one exit.
 
@@ -49,14 +49,17 @@ class Prediction:
     outputs: tuple[NDArray[Any], ...]
     elapsed_ms: float
     macs: int
+    _probabilities: Float64 | None = field(default=None, init=False, repr=False)
 
-    @cached_property
+    @property
     def probabilities(self) -> Float64:
         """The softmax, or the mean of the exits' softmaxes ``[B, N]``, in float64."""
-        total = softmax(self.outputs[0])
-        for logits in self.outputs[1:]:
-            total += softmax(logits)
-        return total / len(self.outputs) if len(self.outputs) > 1 else total
+        if self._probabilities is None:
+            total = softmax(self.outputs[0])
+            for logits in self.outputs[1:]:
+                total += softmax(logits)
+            self._probabilities = total / len(self.outputs) if len(self.outputs) > 1 else total
+        return self._probabilities
 
     @property
     def confidence(self) -> Float64:
@@ -89,7 +92,7 @@ class StageFacts:
     macs: int
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Limits:
     """What ends a run of a network with ``exits`` exits (see :meth:`StageRunner.predict`).
 
@@ -105,8 +108,7 @@ class Limits:
     ensemble: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("deadline_ms", "macs"):
-            value = getattr(self, name)
+        for name, value in (("deadline_ms", self.deadline_ms), ("macs", self.macs)):
             if value is not None and not value > 0:
                 raise RequestError(f"{name}: needs a number above 0, got {value}")
         if self.exit is not None and not 0 <= self.exit < self.exits:
@@ -280,27 +282,27 @@ class StageRunner(ABC):
     def _predictions(
         self, run: Run, plan: Sequence[StageFacts], limits: Limits, expected_ms: Sequence[float], began: float
     ) -> Iterator[Prediction]:
-        # At batch 1 a stage may take a tenth of a millisecond, so that little must happen here.
+        # A stage may take a tenth of a millisecond, and leaves cold caches to what comes after it: little happens here.
         spent, busy_ms = 0, 0.0
         outputs: tuple[NDArray[Any], ...] = ()
         clock, deadline_ms, macs = self.clock, limits.deadline_ms, limits.macs
         try:
             for position, stage in enumerate(plan):
-                start = clock()
-                if macs is not None and spent + stage.macs > macs:
+                spent += stage.macs
+                if macs is not None and spent > macs:
                     return
+                start = clock()
                 if deadline_ms is not None:
                     slowdown = max(1.0, busy_ms / sum(expected_ms[:position])) if position else 1.0
                     if (start - began) * 1e3 + slowdown * expected_ms[position] > deadline_ms:
                         return
                 logits = run.stage(position)
                 outputs = (*outputs, logits) if limits.ensemble else (logits,)
-                spent += stage.macs
                 now = clock()
                 busy_ms += (now - start) * 1e3
                 prediction = Prediction(stage.exit, outputs, (now - began) * 1e3, spent)
                 yield prediction
-                if limits.satisfied(prediction):
+                if limits.confidence is not None and limits.satisfied(prediction):
                     return
         finally:
             run.close()
