@@ -199,6 +199,7 @@ def stopped_at(part: str) -> type[RunFolder]:
     return Stopping
 
 
+@pytest.mark.slow
 def test_killed_at_every_step_it_is_the_same_run(
     exported: Exported, again: tuple[Path, dict[str, Any], FakeBench], tmp_path: Path
 ) -> None:
@@ -268,6 +269,17 @@ def test_a_second_miss_is_reported_and_exits_with_1(
     assert ended.value.code == 0
 
 
+def test_a_second_answer_that_nobody_measured_is_no_success(exported: Exported, tmp_path: Path) -> None:
+    """A run that goes on on another machine after a miss cannot say that the new network holds, and does not."""
+    path = tmp_path / "run"
+    with pytest.raises(Stopped):
+        exported.measured(path, FakeBench(SLOWER), stopped_at("again:measure"))
+    elsewhere = {"cpu": "a desk", "system": "Linux", "architecture": "riscv64"}
+    result = exported.measured(path, FakeBench(1.0, machine=elsewhere))
+    assert result["missed"] == ["watch"]
+    assert any("nobody knows: not measured here: measured on a board" in warning for warning in result["warnings"])
+
+
 def test_a_report_from_before_the_measuring_is_written_anew(exported: Exported, tmp_path: Path) -> None:
     """Whoever measures after the report still gets a result that knows of the miss."""
     path = tmp_path / "run"
@@ -293,6 +305,7 @@ def test_one_network_for_all_is_not_solved_again(exported: Exported, tmp_path: P
 # ---------------------------------------------------------------- shared weights
 
 
+@pytest.mark.slow
 def test_shared_weights_are_trained_anew_together(device: str, tmp_path: Path) -> None:
     """With one slimmable network the second attempt holds all platforms: the file, the switches and the exports agree,
     and what did not miss keeps its widths and its measurement."""

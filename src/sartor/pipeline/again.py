@@ -66,7 +66,8 @@ class Measuring:
         trained = self._once("train", lambda: attempt.train(self.open_store))
         self._once("export", lambda: self._export(attempt, trained))
         again = self._once("measure", lambda: measure_winners(attempt, second, self.job, self.bench))
-        still = [name for name in missed if name not in again or again[name]["missed"]]
+        # What was not measured again (the run went on elsewhere) is not known to hold.
+        still = [name for name in missed if name not in again or again[name]["missed"] is not False]
         return found | {"again": again, "missed": still, "images": trained["images"]}
 
     def second(self) -> Attempt:

@@ -38,6 +38,8 @@ def final_stages(folder: RunFolder, setting: Setting) -> dict[str, Payload]:
 
 def missed_sentence(name: str, row: Payload) -> str:
     """How a platform misses its latency budget, and what was done about it."""
+    if row["measured_ms"] is None:
+        return f"platform {name!r} missed its latency budget; of the network solved again nobody knows: {row['reason']}"
     if row["first"] is not None:
         done = f"the network solved again with predictions multiplied by {row['scale']:.4g} misses, too"
     else:
