@@ -270,3 +270,19 @@ def test_the_recipes_are_the_papers() -> None:
     assert learning_rate(train, 419.9, 4096) == pytest.approx(0.2 * 0.9875**419)
     assert (train.mode, train.optimiser, train.momentum, train.nesterov) == ("standalone", "rmsprop", 0.9, False)
     assert train.label_smoothing and train.weight_average and train.drop_path
+
+
+@pytest.mark.parametrize(
+    ("budget", "decided", "warned"), [(0.9, (0, 0, 0), True), (0.9, (3, 3, 2), False), (1.5, (0, 0, 0), False)]
+)
+def test_an_answer_far_below_its_budget_is_said(budget: float, decided: tuple[int, ...], warned: bool) -> None:
+    """A decided policy whose answer leaves a quarter of a budget unused is a warning, unless the space ends there."""
+    platform = Platform("phone", {"macs": int(budget * SPACE.cost("macs")(ROWS).max())})
+    found = method(platform, distribution="factorised")
+    logits = found.policies[0].logits.copy()
+    logits[np.arange(3), decided] += 9.0
+    found.policies[0].logits = logits
+    sentences = found.warnings()
+    assert len(sentences) == warned
+    if warned:
+        assert "'phone'" in sentences[0] and "of its budget" in sentences[0] and "method.warmup" in sentences[0]

@@ -334,3 +334,15 @@ def test_the_recipes_are_those_of_darts() -> None:
         assert (training.momentum, training.weight_decay, training.gradient_clip) == (0.9, 3e-4, 5.0)
         assert (training.schedule, training.nesterov, training.optimiser) == ("cosine", False, "sgd")
     assert (final.mode, final.drop_path, final.drop_path_ramp, final.dropout) == ("anytime", 0.2, True, 0.0)
+
+
+def test_a_mixture_that_hardly_moved_is_said() -> None:
+    """After steps that leave the weights nearly uniform there is a warning with what to do; before any, or after more
+    than noise has been learnt, there is none."""
+    found = make(cell_space(2))
+    assert found.warnings() == []
+    found.steps = 1
+    (sentence,) = found.warnings()
+    assert "16.1 of 16.1 nats" in sentence and "method.rate" in sentence
+    found.relaxation.values = np.tile([0.0, 0.0, 0.0, 0.0, 1.5], len(found.relaxation.values) // 5)
+    assert found.warnings() == []

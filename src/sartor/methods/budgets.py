@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from sartor import mrf
 from sartor.costs.devices import LATENCY, MS_PER_NS, device_cost, device_margin
-from sartor.costs.factors import Factor
+from sartor.costs.factors import Factor, FactorCost
 from sartor.errors import InfeasibleBudgetError, RequestError
 from sartor.platforms import Platform
 from sartor.space import SearchSpace
@@ -90,6 +90,13 @@ def check_reachable(space: SearchSpace, platforms: Sequence[Platform]) -> None:
             mrf.minimise(space.problem(), budgets)
         except InfeasibleBudgetError as error:
             raise InfeasibleBudgetError(f"platform {platform.name!r}: {error}") from None
+
+
+def dearest(space: SearchSpace, cost: FactorCost) -> float:
+    """The most that an architecture can cost; of a maximum, the largest cell that some choice reads."""
+    if cost.reduction == "max":
+        return float(max([cost.constant, *(f.table.max() for f in cost.factors)]))
+    return float(cost(mrf.minimise(space.problem(cost.scaled(-1.0))).row[None])[0])
 
 
 def forbid_above(budgets: Sequence[mrf.Budget]) -> list[Factor]:

@@ -87,6 +87,10 @@ class FPNAS(PolicyMethod):
     settings_type: ClassVar[type] = FPNASSettings
     settings: FPNASSettings
     varying_cost: ClassVar[bool] = True
+    far_below_advice: ClassVar[str] = (
+        "the cost term acts above the target alone, and small networks, which learn faster, win a short search: search "
+        "longer (search.epochs), raise method.warmup, or see what method random finds at the same cost"
+    )
     # One of the paper's eight GPUs: 256 pictures, and 0.1 of the rate 0.8 that belongs to 2,048. Momentum and weight
     # decay are not stated there: ours.
     search_defaults: ClassVar[Mapping[str, Any]] = {

@@ -44,6 +44,8 @@ Row = NDArray[np.int64]
 _PAPER_STEPS = 50 * 391  # epochs of 25,000 pictures in batches of 64
 # A normal cell of which more than this share are skips has collapsed.
 _COLLAPSED = 0.5
+# A mixture that keeps so much of the entropy of uniform weights has hardly learnt.
+_UNMOVED = 0.98
 _PASSES = {1: 2, 2: 5}  # forward and backward computations in a step, by order
 
 
@@ -235,6 +237,13 @@ class MSRANAS(Method):
 
     def warnings(self) -> list[str]:
         found = [] if self.stop is None else [self.stop]
+        entropy_nats, uniform_nats = self.relaxation.readings()["entropy_nats"], self.relaxation.uniform_entropy_nats
+        if self.steps and entropy_nats >= _UNMOVED * uniform_nats > 0:
+            found.append(
+                f"the mixture hardly moved: it ended at {entropy_nats:.1f} of {uniform_nats:.1f} nats, so its cells "
+                "are hardly better than random ones; search longer (search.epochs), raise method.rate, leave "
+                "method.rate_rule at scaled, or shorten method.warmup"
+            )
         row = self.derived()
         skips, kept = self.cells.skips(row), self.cells.kept(row)
         if self.cells.has_cells and skips > _COLLAPSED * kept:

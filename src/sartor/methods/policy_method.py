@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sartor import mrf
 from sartor.costs.factors import FactorCost
 from sartor.errors import RequestError
-from sartor.methods.budgets import budgets_of
+from sartor.methods.budgets import budgets_of, dearest
 from sartor.methods.method import Choice, Method, choice_of
 from sartor.platforms import Platform
 from sartor.policy import Policy
@@ -22,6 +22,8 @@ from sartor.space import SearchSpace
 _SNAPSHOTS = 40
 # A policy that keeps more than this share of its first entropy has hardly decided.
 _UNDECIDED = 0.5
+# An answer that costs less than this share of what it may cost has left accuracy behind.
+_FAR_BELOW = 0.75
 
 
 class PolicyMethod(Method):
@@ -29,6 +31,9 @@ class PolicyMethod(Method):
 
     Subclasses make their policies, call :meth:`remember` at the end of every step, and say how to learn.
     """
+
+    # What to do about an answer that is far cheaper than it may be.
+    far_below_advice: ClassVar[str] = "search longer (search.epochs), or raise the policy's rate (method)"
 
     def __init__(
         self, space: Any, platforms: Sequence[Platform], settings: Any, policies: Sequence[Policy], seed: int = 0
@@ -112,12 +117,26 @@ class PolicyMethod(Method):
     def warnings(self) -> list[str]:
         found = []
         for platform, policy, first in zip(self.platforms, self.policies, self.first_entropy_nats, strict=True):
+            share = self._share_of_budget(platform)
             if policy.entropy_nats > _UNDECIDED * first > 0:
                 found.append(
                     f"platform {platform.name!r}: the policy ended at {policy.entropy_nats:.1f} of {first:.1f} nats, "
                     "so its answer is hardly better than a guess; search longer, or raise the policy's rate (method)"
                 )
+            elif share is not None and share < _FAR_BELOW:
+                found.append(
+                    f"platform {platform.name!r}: the answer uses {share:.0%} of its budget, where the space holds "
+                    f"dearer networks; {self.far_below_advice}"
+                )
         return found
+
+    def _share_of_budget(self, platform: Platform) -> float | None:
+        """What the policy's own answer costs over the budget that it uses up most; None where no budget keeps a network
+        out."""
+        choice, budgets = self.choose(platform), self.budgets[self.position(platform)]
+        row = np.array((choice.own or choice.architecture).row)
+        binding = [b for b in budgets if b.limit < dearest(self.space, b.cost)]
+        return max((float(b.cost(row[None])[0]) / b.limit for b in binding), default=None)
 
     def platform_metrics(self, metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
         """The metrics of every platform as their means and, with several platforms, each by its name."""

@@ -7,8 +7,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sartor.methods.budgets import dearest
 from sartor.methods.mixture.cells import Cells
-from sartor.methods.mixture.exits import Service, dearest
+from sartor.methods.mixture.exits import Service
 from sartor.methods.mixture.expected_cost import ExpectedCost, choice_probabilities
 from sartor.methods.mixture.relaxation import Relaxation
 

@@ -9,9 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from sartor import mrf
-from sartor.costs.factors import FactorCost
 from sartor.errors import InfeasibleBudgetError
-from sartor.methods.budgets import budgets_of
+from sartor.methods.budgets import budgets_of, dearest
 from sartor.platforms import Platform
 from sartor.space import SearchSpace
 
@@ -122,13 +121,6 @@ class Service:
                     if key not in asked or budget.limit < asked[key].limit:
                         asked[key] = budget
         return [b if e == exit else _at_first_exit(b) for (_, e), b in asked.items()]
-
-
-def dearest(space: SearchSpace, cost: FactorCost) -> float:
-    """The most that an architecture can cost; of a maximum, the largest cell that some choice reads."""
-    if cost.reduction == "max":
-        return float(max([cost.constant, *(f.table.max() for f in cost.factors)]))
-    return float(cost(mrf.minimise(space.problem(cost.scaled(-1.0))).row[None])[0])
 
 
 def _at_first_exit(budget: mrf.Budget) -> mrf.Budget:

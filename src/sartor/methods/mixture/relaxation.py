@@ -141,6 +141,11 @@ class Relaxation:
         table = self.score_table()
         return unary_scores(self.cells.space, [row[:size] for row, size in zip(table, self.sizes, strict=True)])
 
+    @property
+    def uniform_entropy_nats(self) -> float:
+        """What the entropies of all softmaxes sum to where every option weighs the same."""
+        return float(np.log(self._mixed.sum(axis=1)).sum())
+
     def readings(self) -> dict[str, float]:
         """For the log: the sum of the entropies of all softmaxes, the mean weight of ``none`` on all edges, and that of
         skips on the edges of the normal cell.
