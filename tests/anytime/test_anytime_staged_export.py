@@ -183,3 +183,34 @@ def test_a_relu_of_all_readers_moves_to_the_maker(
     x = OnnxRunner(tmp_path).prepare(digits[:5])
     for ours, theirs in zip(OnnxRunner(tmp_path).logits(x), reference(network, digits[:5]), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def joined() -> Blueprint:
+    """Two convolutions joined; the head of the same stage and the next stage begin with the ReLU of what they make."""
+    conv = Stack(1, 8).conv("conv", 4, kernel=3).batch_norm()
+    head = Stack(8, 8).activation("relu").conv("conv", 4, kernel=3).global_pool().linear("linear", 10)
+    blocks = (
+        Block("left", ("pictures",), conv),
+        Block("right", ("pictures",), conv),
+        Block("cell", ("left", "right"), Stack(8, 8), "concat"),
+        Block("exit0", ("cell",), head, is_exit=True),
+        Block("exit1", ("cell",), head, stage=1, is_exit=True),
+    )
+    return Blueprint(blocks, 1, 8, "joined")
+
+
+def test_what_is_handed_on_is_rectified_once_and_before_it_is_joined(
+    card: ModelCard, digits: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """The maker's own reader shares the ReLU, which stands at each part, where a convolution takes it in."""
+    network = settled(joined())
+    export_stages(network, joined(), card, tmp_path)
+    graphs = [onnx.load(tmp_path / f"stage{k}.onnx").graph for k in range(2)]
+    makers = {output: node.op_type for node in graphs[0].node for output in node.output}
+    relus = [node for node in graphs[0].node if node.op_type == "Relu"]
+    assert [makers[relu.input[0]] for relu in relus] == ["Conv", "Conv"] and makers["cell"] == "Concat"
+    assert not any(node.op_type == "Relu" for node in graphs[1].node)
+    onnx.checker.check_model(onnx.load(tmp_path / "stage0.onnx"))
+    x = OnnxRunner(tmp_path).prepare(digits[:5])
+    for ours, theirs in zip(OnnxRunner(tmp_path).logits(x), reference(network, digits[:5]), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)

@@ -40,9 +40,17 @@ def _rectify_output(model: Any, name: str) -> None:
         node.input[:] = [before if n == name else n for n in node.input]
         node.output[:] = [before if n == name else n for n in node.output]
     _skip_relus(model, before, name)
-    maker = next(i for i, node in enumerate(model.graph.node) if before in node.output)
-    # After its maker: nodes of a graph stand in order of execution.
-    model.graph.node.insert(maker + 1, helper.make_node("Relu", [before], [name], name=f"{name}_relu"))
+    # Nodes of a graph stand in order of execution: a ReLU comes right after what it rectifies.
+    place, maker = next((i, node) for i, node in enumerate(model.graph.node) if before in node.output)
+    if maker.op_type == "Concat" and not _readers(model, before):
+        # Parts are rectified before they are joined: onnxruntime does so within the convolutions that make them.
+        relus = [helper.make_node("Relu", [part], [f"{name}_part{i}"]) for i, part in enumerate(maker.input)]
+        maker.input[:], maker.output[:] = [relu.output[0] for relu in relus], [name]
+    else:
+        relus, place = [helper.make_node("Relu", [before], [name])], place + 1
+    for relu in reversed(relus):
+        relu.name = f"{relu.output[0]}_relu"
+        model.graph.node.insert(place, relu)
 
 
 def _skip_relus(model: Any, name: str, rectified: str) -> None:
