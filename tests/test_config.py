@@ -49,7 +49,7 @@ def test_only_platforms_are_needed() -> None:
     made = job()
     assert made.platforms == (Platform("watch", {"macs": 60000}), Platform("phone", {"macs": 150000}, weight=3))
     assert (made.space.name, made.method.name, made.data.source) == ("mobilenet_v1", "ows", "digits")
-    assert (made.search.epochs, made.train.epochs, made.baselines, made.seed) == (50, 300, ("uniform",), 0)
+    assert (made.search.epochs, made.train.epochs, made.baselines, made.seed) == (50, 300, None, 0)
 
 
 def test_short_and_long_forms_are_the_same() -> None:

@@ -83,7 +83,7 @@ class Job:
     random_trained: RandomTrainedSettings = field(default_factory=RandomTrainedSettings)
     deploy_image_size: int | None = None
     search_space: Mapping[str, Any] | None = None
-    baselines: tuple[str, ...] = ("uniform",)
+    baselines: tuple[str, ...] | None = None
     seed: int = 0
     device: Device = "auto"
     precision: Precision = "float32"

@@ -93,7 +93,7 @@ def section(data: Mapping[str, Any], key: str) -> Any:
 def _general(general: General, problems: Problems) -> None:
     if not _NAME.fullmatch(general.name):
         problems.wrong("name", general.name, "up to 64 letters, digits, '.', '_' or '-': it names the run folder")
-    if len(set(general.baselines)) != len(general.baselines):
+    if general.baselines is not None and len(set(general.baselines)) != len(general.baselines):
         problems.wrong("baselines", list(general.baselines), "every baseline once")
 
 

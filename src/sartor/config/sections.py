@@ -140,7 +140,8 @@ class General:
 
     ``deploy_image_size``: costs and exported files are for pictures of this size, while search and training use the
     pictures as ``data`` gives them; null: one size for all. ``search_space``: options of the space that differ while
-    it is searched, such as fewer channels or scales; the choices must stay the same. ``threads`` null: all cores.
+    it is searched, such as fewer channels or scales; the choices must stay the same. ``baselines`` null: uniform widths
+    where there are such, else none. ``threads`` null: all cores.
     ``checkpoint_seconds``: what a kill may cost at most, beside ten steps.
     """
 
@@ -148,7 +149,7 @@ class General:
     weighting: Weighting | None = None
     deploy_image_size: ImageSize | None = None
     search_space: dict[str, Any] | None = None
-    baselines: tuple[Baseline, ...] = ("uniform",)
+    baselines: tuple[Baseline, ...] | None = None
     seed: Count = 0
     device: Device = "auto"
     precision: Precision = "float32"

@@ -38,6 +38,13 @@ class Baseline:
     fit: Callable[[Setting, Opponent, OpenStore], Rival]
 
 
+def baselines_of(asked: Sequence[str] | None, setting: Setting) -> tuple[str, ...]:
+    """The baselines of a job; of one that does not say, uniform widths, where the space has them for each platform."""
+    if asked is not None:
+        return tuple(asked)
+    return ("uniform",) if setting.space.uniform is not None and setting.train.mode != "anytime" else ()
+
+
 def check_baselines(names: Sequence[str], setting: Setting) -> None:
     """Refuses a baseline that cannot be, before anything is trained."""
     anytime = setting.train.mode == "anytime"

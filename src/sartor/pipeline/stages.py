@@ -13,7 +13,7 @@ from sartor.pipeline.again import LABEL as AGAIN
 from sartor.pipeline.again import Measuring
 from sartor.pipeline.answers import check_anytime
 from sartor.pipeline.attempt import Attempt
-from sartor.pipeline.baselines import check_baselines, run_baseline
+from sartor.pipeline.baselines import baselines_of, check_baselines, run_baseline
 from sartor.pipeline.promises import LatencyPromise
 from sartor.pipeline.resolve import make_setting
 from sartor.pipeline.result import assemble
@@ -69,7 +69,7 @@ class Run:
     # ------------------------------------------------------------------ stages
 
     def _search(self) -> dict[str, Any]:
-        check_baselines(self.job.baselines, self.setting)
+        check_baselines(baselines_of(self.job.baselines, self.setting), self.setting)
         check_anytime(self.setting)
         with self.folder.progress.task("search", total=1.0) as advance:
             store = FolderStore(self.folder, "search", advance, self.job.checkpoint_seconds)
@@ -137,7 +137,7 @@ class Run:
     def _run_baselines(self) -> tuple[list[dict[str, Any]], int, list[str]]:
         opponent = Opponent(self.first().answers(), self.folder.payload("search")["cost"])
         results, images, warnings = [], 0, []
-        for name in self.job.baselines:
+        for name in baselines_of(self.job.baselines, self.setting):
             part = f"baseline:{name}"
             if not self.folder.done(part):
                 try:
