@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ranas.anytime_figures import areas_of, done, search_table, searched, time_table, times
+from ranas.figures import areas_of, done, search_table, searched, time_table, times
 from ranas.pieces import Piece
 from ranas.work import Job
 from searches import text

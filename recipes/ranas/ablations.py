@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the folder of all recipes,
 
 from ranas import ablation_figures
 from ranas.pieces import Piece, Search, Study, Training
+from ranas.recipe import recipe_of
 from ranas.sizes import ABLATIONS
-from ranas.work import Job, do_piece
+from ranas.work import Job
 from searches.machine import machine_arguments, machine_of
 from searches.recipe import Recipe, carry_out
 
@@ -70,17 +70,7 @@ def _recipe(given: argparse.Namespace) -> Recipe[Piece]:
     size = ABLATIONS[given.size]
     job = Job(given.out, study(SCALES[size.name]), size, machine_of(given))
     plan = job.study.plan(given.trainings, given.seeds or size.seeds, 0)
-    return Recipe(
-        configuration={"recipe": "ranas_ablations", **job.to_json()},
-        plan=plan,
-        do=partial(do_piece, job),
-        needs=job.study.needs,
-        collect=lambda: ablation_figures.collect(job, plan),
-        document=ablation_figures.document,
-        draw=None,
-        prefix="ablations_",
-        published=f"ranas_ablations_{size.name}_",
-    )
+    return recipe_of("ablations", job, plan, ablation_figures)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -29,15 +29,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the folder of all recipes, when run as a script
 
 from ranas import anytime_figures
 from ranas.pieces import MSDNET, RANDOM, Piece, Search, Study, Training
+from ranas.recipe import recipe_of
 from ranas.sizes import ANYTIME
-from ranas.work import Job, do_piece
+from ranas.work import Job
 from searches.machine import machine_arguments, machine_of
 from searches.recipe import Recipe, carry_out
 
@@ -73,17 +73,7 @@ def _recipe(given: argparse.Namespace) -> Recipe[Piece]:
     job = Job(given.out, study(size.name in _WITH_CUTOUT), size, machine_of(given))
     randoms = size.randoms if given.randoms is None else given.randoms
     plan = job.study.plan(given.trainings, given.seeds or size.seeds, randoms)
-    return Recipe(
-        configuration={"recipe": "ranas_anytime", **job.to_json()},
-        plan=plan,
-        do=partial(do_piece, job),
-        needs=job.study.needs,
-        collect=lambda: anytime_figures.collect(job, plan),
-        document=anytime_figures.document,
-        draw=anytime_figures.draw,
-        prefix="anytime_",
-        published=f"ranas_anytime_{size.name}_",
-    )
+    return recipe_of("anytime", job, plan, anytime_figures)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from pictures import write_picture
-from ranas.pieces import Kind, Piece
+from ranas.figures import PARTS, areas_of, done, search_table, searched, time_table, times
+from ranas.pieces import Piece
 from ranas.work import Job
-from sartor.anytime.curves import area_under_curve
 from searches import text
 from searches.compare import difference, summary
 from searches.text import interval, shown, spread, table
-from searches.worklist import read_piece
 
 # The trainings, the most important first, as people read them.
 GROUPS = {
@@ -37,17 +36,9 @@ QUESTIONS = (
     ("cifar100", "cifar100_transferred", "-"),
     ("cifar100", "cifar100_random", "-"),
 )
-# How an exit answers: by itself, or with the mean of all exits so far.
-PARTS = {"single": "test_accuracy", "ensemble": "test_ensemble_accuracy"}
 # Areas over the size's range, and of the ensemble from no MACs at all: until its first exit a network guesses.
 AREAS = (*PARTS, "from_zero")
 _WITHIN = 3.0  # percent, of a realised mean cost from the planned one
-
-
-def done(job: Job, plan: Sequence[Piece], kind: Kind, name: str) -> dict[int, dict[str, Any]]:
-    """The finished pieces of one search or training in a plan, by number."""
-    pieces = {p.number: read_piece(job.results, p) for p in plan if (p.kind, p.name) == (kind, name)}
-    return {number: content for number, content in pieces.items() if content is not None}
 
 
 def collect(job: Job, plan: Sequence[Piece]) -> dict[str, Any]:
@@ -87,15 +78,6 @@ def network_of(content: Mapping[str, Any]) -> dict[str, Any]:
     return {key: content[key] for key in kept}
 
 
-def areas_of(content: Mapping[str, Any], low: float, high: float) -> dict[str, float]:
-    """Mean test accuracies over budgets, from ``low`` to ``high`` any-time MACs and from 0 to ``high``."""
-    costs = [row["anytime_macs"] for row in content["exits"]]
-    curves = {part: [row[column] for row in content["exits"]] for part, column in PARTS.items()}
-    chance = 100.0 / content["classes"]
-    areas = {part: area_under_curve(costs, curve, low, high, chance=chance) for part, curve in curves.items()}
-    return {**areas, "from_zero": area_under_curve(costs, curves["ensemble"], 0.0, high, chance=chance)}
-
-
 def exit_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One exit of all networks of a group."""
     costs = ("macs", "anytime_macs", "lazy_macs", "anytime_params")
@@ -115,28 +97,6 @@ def compared(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, An
         "areas": {part: difference(*values) for part, values in areas.items()},
         "last": {part: difference(*values) for part, values in last.items()},
     }
-
-
-def searched(contents: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What every search found, and its course."""
-    kept = ("genotype", "steps", "images", "stopped", "warnings", "curves", "probabilities", "seconds", "cpu_seconds")
-    return {
-        str(number): {
-            **{key: c[key] for key in kept},
-            "macs": c["choice"]["costs"]["macs"],
-            "derived_macs": (c["choice"]["own"] or c["choice"])["costs"]["macs"],
-        }
-        for number, c in contents.items()
-    }
-
-
-def times(job: Job, plan: Sequence[Piece]) -> dict[str, Any]:
-    """Seconds per piece, of the wall clock and of the process."""
-    found = {}
-    for kind in ("search", "train"):
-        contents = [c for p in plan if p.kind == kind and (c := read_piece(job.results, p)) is not None]
-        found[kind] = {key: summary([c[key] for c in contents]) for key in ("seconds", "cpu_seconds")}
-    return found
 
 
 def batches_within(network: Mapping[str, Any]) -> int:
@@ -271,41 +231,6 @@ def _batches(found: Mapping[str, Any]) -> str:
     )
     header = ["network, seed", "planned MMACs", "realised", "off (%)", "accuracy", "leave at each exit (%)"]
     return f"{note}\n\n{table(header, lines)}"
-
-
-def search_table(searches: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """What every search found."""
-    header = ["search", "steps", "MMACs", "derived", "entropy, first", "last", "skips", "minutes", "cells"]
-    lines = [
-        [
-            f"{name} {number}",
-            str(s["steps"]),
-            *(shown(s[key] / 1e6, 3) for key in ("macs", "derived_macs")),
-            shown(s["curves"]["entropy_nats"][0]),
-            shown(s["curves"]["entropy_nats"][-1]),
-            shown(s["curves"]["skips"][-1], 1),
-            shown(s["cpu_seconds"] / 60, 1),
-            f"`{s['genotype']}`",
-        ]
-        for name, group in searches.items()
-        for number, s in group.items()
-    ]
-    warnings = [
-        f"- {name} {number}: {w}"
-        for name, group in searches.items()
-        for number, s in group.items()
-        for w in s["warnings"]
-    ]
-    return "\n\n".join([table(header, lines), *(["\n".join(warnings)] if warnings else [])])
-
-
-def time_table(found: Mapping[str, Any]) -> str:
-    """Means over the pieces, and the longest."""
-    lines = [
-        [kind, *(f"{spread(t[key], 0)}, at most {shown(t[key]['highest'], 0)}" for key in ("seconds", "cpu_seconds"))]
-        for kind, t in found.items()
-    ]
-    return table(["", "wall clock", "processor"], lines)
 
 
 # ---------------------------------------------------------------------- picture

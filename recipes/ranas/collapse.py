@@ -18,15 +18,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the folder of all recipes, when run as a script
 
 from ranas import collapse_figures
 from ranas.pieces import Piece, Search, Study, Training
+from ranas.recipe import recipe_of
 from ranas.sizes import COLLAPSE, Size
-from ranas.work import Job, do_piece
+from ranas.work import Job
 from searches.machine import machine_arguments, machine_of
 from searches.recipe import Recipe, carry_out
 
@@ -59,17 +59,7 @@ def _recipe(given: argparse.Namespace) -> Recipe[Piece]:
     plan = job.study.plan(given.remedies, given.seeds or size.seeds, 0)
     if given.searches_only:
         plan = tuple(piece for piece in plan if piece.kind == "search")
-    return Recipe(
-        configuration={"recipe": "ranas_collapse", **job.to_json()},
-        plan=plan,
-        do=partial(do_piece, job),
-        needs=job.study.needs,
-        collect=lambda: collapse_figures.collect(job, plan),
-        document=collapse_figures.document,
-        draw=collapse_figures.draw,
-        prefix="collapse_",
-        published=f"ranas_collapse_{size.name}_",
-    )
+    return recipe_of("collapse", job, plan, collapse_figures)
 
 
 def _parser() -> argparse.ArgumentParser:

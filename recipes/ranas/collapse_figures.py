@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pictures import curves, write_picture
-from ranas.anytime_figures import done, search_table, searched, time_table, times
+from ranas.figures import done, search_table, searched, time_table, times
 from ranas.pieces import Piece
 from ranas.work import Job
 from searches import text
