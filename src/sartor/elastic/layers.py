@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sartor.blueprint import NORM_EPS
+from sartor.convolution import convolve
 from sartor.initialisers import Initialiser, initialise
 from sartor.layers import Layer
 from sartor.network import padding
@@ -74,8 +75,8 @@ class SlicedConv2d(SlicedModule):
             # All that it reads lies on every second row and column (of a stride of 2): there it is a dense convolution,
             # for which runtimes have kernels that are up to ten times as fast.
             x = x[:, :, :: layer.stride, :: layer.stride]
-            return F.conv2d(x, weight, bias, 1, layer.kernel // 2, 1, layer.groups)
-        return F.conv2d(x, weight, bias, layer.stride, padding(layer), layer.dilation, layer.groups)
+            return convolve(x, weight, bias, 1, layer.kernel // 2, 1, layer.groups)
+        return convolve(x, weight, bias, layer.stride, padding(layer), layer.dilation, layer.groups)
 
 
 class SlicedLinear(SlicedModule):

@@ -8,25 +8,28 @@ share of the layer (Bender et al., TuNAS, sections 4.1 and 4.3; official code: n
 
 Weights sum to 1 where choices share layers after their branches. Those of a block whose options share none, such as an
 edge of a cell, may be any numbers: the result is the sum of the options' outputs, each times its weight.
+
+Blocks that read the same tensor may begin alike too: all edges of a cell that leave one node pool it, and apply a ReLU
+to it. What has no weights runs once for all of them (:class:`Beginnings`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from sartor.elastic.execution import ApplyWeights, Dropout, run_body
+from sartor.elastic.weighted_sum import Weight, weighted_sum
 from sartor.layers import Layer, Node, Parallel, Residual
 
 Body = tuple[Node, ...]
 # A body for every combination of options, in the order of the decisions.
 Grid = Mapping[tuple[int, ...], Body]
-Weight = float | Tensor
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,57 @@ def _branches(decision: int, plans: Mapping[int, Plan]) -> Branches:
     return Branches(decision, tuple((tuple(same), plan) for plan, same in options.items()))
 
 
+class Beginnings:
+    """What branches on one tensor begin with, as far as it has no weights: run for the first that asks, then kept.
+
+    Batch norms without scale and shift are among it, as mixtures always use the statistics of the batch.
+
+    Args:
+        readers: how many blocks will ask; what was kept is let go after the last one.
+    """
+
+    def __init__(self, readers: int) -> None:
+        self.readers = readers
+        self._made: dict[Body, Tensor] = {}
+
+    def run(self, block: str, body: Body, x: Tensor, apply: ApplyWeights) -> tuple[Tensor, Body]:
+        """The output of the body's beginning, and the rest of the body."""
+        length = _weightless(body)
+        beginning = body[:length]
+        if beginning and beginning not in self._made:
+            self._made[beginning] = run_body(block, beginning, x, apply)
+        return self._made.get(beginning, x), body[length:]
+
+    def leave(self) -> None:
+        """A reader has run."""
+        self.readers -= 1
+        if not self.readers:
+            self._made.clear()
+
+
+def _ends_in_norm(plan: Plan) -> bool:
+    last = plan[-1] if plan else ()
+    # After a convolution: what is nothing but weightless layers may be shared, its batch norm too.
+    return isinstance(last, tuple) and len(last) > 1 and _is_free_norm(last[-1]) and _weightless(last) < len(last)
+
+
+def _is_free_norm(node: Node) -> bool:
+    return isinstance(node, Layer) and node.kind == "batch_norm" and not node.affine
+
+
+def _without_last(plan: Plan) -> Plan:
+    last = plan[-1]
+    assert isinstance(last, tuple)
+    return (*plan[:-1], last[:-1])
+
+
+@cache
+def _weightless(body: Body) -> int:
+    """How many leading layers are the same for everyone who runs them."""
+    free = [_is_free_norm(n) or (isinstance(n, Layer) and n.kind in ("activation", "pool")) for n in body]
+    return next((i for i, is_free in enumerate(free) if not is_free), len(body))
+
+
 def run_plan(
     block: str,
     plan: Plan,
@@ -128,16 +182,28 @@ def run_plan(
     dropout: Dropout | None = None,
     *,
     recompute: bool = True,
+    beginnings: Beginnings | None = None,
+    norm_eps: float | None = None,
 ) -> Tensor:
     """Runs a plan; ``weights`` holds the weight of every option that is on, by decision.
 
     With ``recompute`` nothing inside the branches is kept for the backward pass, which runs each of them again: the
-    memory of a step with all options on stays that of a single one (TuNAS, appendix C: rematerialisation).
+    memory of a step with all options on stays that of a single one (TuNAS, appendix C: rematerialisation). Without,
+    branches at the start of the plan share their ``beginnings`` with those of other plans on the same tensor. Given
+    ``norm_eps``, batch norms without scale and shift at the ends of branches run within the sum.
     """
-    for part in plan:
-        run = partial(run_plan, block, weights=weights, apply=apply, dropout=dropout, recompute=recompute)
+    run = partial(
+        run_plan, block, weights=weights, apply=apply, dropout=dropout, recompute=recompute, norm_eps=norm_eps
+    )
+    for number, part in enumerate(plan):
         if isinstance(part, Branches):
-            x = _run_branches(part, weights[part.decision], x, run, recompute and torch.is_grad_enabled())
+            if recompute and torch.is_grad_enabled():
+                run_branch = partial(_recomputed, run)
+            elif beginnings is not None and not number:
+                run_branch = partial(_begun, run, beginnings, block, apply)
+            else:
+                run_branch = run
+            x = _run_branches(part, weights[part.decision], x, run_branch, norm_eps)
         elif isinstance(part, Shortcut):
             x = x + run(part.inside, x=x)
         elif isinstance(part, Concatenation):
@@ -148,25 +214,35 @@ def run_plan(
 
 
 def _run_branches(
-    branches: Branches, weights: Mapping[int, Weight], x: Tensor, run: partial[Tensor], recompute: bool
+    branches: Branches, weights: Mapping[int, Weight], x: Tensor, run: partial[Tensor], norm_eps: float | None
 ) -> Tensor:
-    total: Tensor | None = None
+    results, factors, normalised = [], [], []
     for options, plan in branches.options:
-        if plan and recompute:
-            y = checkpoint(
-                lambda z, plan=plan: run(plan, x=z),
-                x,
-                use_reentrant=False,
-                preserve_rng_state=False,
-                determinism_check="none",
-            )
-        else:
-            y = run(plan, x=x)
-        weight = sum(weights[option] for option in options)
-        y = y if isinstance(weight, float) and weight == 1.0 else weight * y
-        total = y if total is None else total + y
-    assert total is not None
-    return total
+        ends = norm_eps is not None and _ends_in_norm(plan)
+        results.append(run(_without_last(plan) if ends else plan, x=x))
+        factors.append(sum(weights[option] for option in options))
+        normalised.append(ends)
+    return weighted_sum(results, factors, normalised, norm_eps or 0.0)
+
+
+def _recomputed(run: partial[Tensor], plan: Plan, x: Tensor) -> Tensor:
+    """What a branch gives, of which nothing is kept for the backward pass."""
+    if not plan:
+        return x
+    result: Tensor = checkpoint(
+        lambda z: run(plan, x=z), x, use_reentrant=False, preserve_rng_state=False, determinism_check="none"
+    )
+    return result
+
+
+def _begun(
+    run: partial[Tensor], beginnings: Beginnings, block: str, apply: ApplyWeights, plan: Plan, x: Tensor
+) -> Tensor:
+    """What a branch gives whose beginning others have run, or will need."""
+    if plan and isinstance(plan[0], tuple):
+        x, rest = beginnings.run(block, plan[0], x, apply)
+        plan = (rest, *plan[1:])
+    return run(plan, x=x)
 
 
 def _slices(grid: Grid, axis: int) -> dict[int, dict[tuple[int, ...], Body]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ from sartor.blueprint import Block
 from sartor.elastic.bank import WeightBank
 from sartor.elastic.execution import Dropout, run_blocks, run_body
 from sartor.elastic.layers import SlicedBatchNorm
-from sartor.elastic.mixture import Plan, Weight, make_plan, run_plan, weighted_plan
+from sartor.elastic.mixture import Beginnings, Plan, make_plan, run_plan, weighted_plan
+from sartor.elastic.weighted_sum import Weight
 from sartor.errors import RequestError
 from sartor.initialisers import Initialiser
 from sartor.layers import Layer
@@ -65,6 +67,8 @@ class Supernet(nn.Module):
         parts = (self._part(position, entries) for position in self._running(last_exit))
         running = [part for part in parts if part is not None]
         plans = {block.name: (plan, weights) for block, plan, weights in running}
+        readers = Counter((block.inputs, block.join) for block, plan, _ in running if plan is not None)
+        beginnings = {read: Beginnings(count) for read, count in readers.items()}
 
         def apply(block: str, layer: Layer, x: Tensor) -> Tensor:
             module = self.bank.layer(block, layer.name)
@@ -80,7 +84,20 @@ class Supernet(nn.Module):
             plan, weights = plans[block.name]
             if plan is None:
                 return run_body(block.name, block.stack.body, y, apply, dropout)
-            return run_plan(block.name, plan, weights, y, apply, dropout, recompute=self.recompute_branches)
+            shared = beginnings[block.inputs, block.join]
+            y = run_plan(
+                block.name,
+                plan,
+                weights,
+                y,
+                apply,
+                dropout,
+                recompute=self.recompute_branches,
+                beginnings=shared,
+                norm_eps=self.space.norm_eps if _in_single_precision(y) else None,
+            )
+            shared.leave()
+            return y
 
         yield from run_blocks([block for block, _, _ in running], x, run_block)
 
@@ -225,6 +242,10 @@ class Supernet(nn.Module):
 
 # A block, how to run it where several options are on, and the weights of those by decision.
 _Part = tuple[Block, Plan | None, Mapping[int, Mapping[int, Weight]]]
+
+
+def _in_single_precision(x: Tensor) -> bool:
+    return x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled(x.device.type)
 
 
 def _vector(entry: Any) -> Vector:
