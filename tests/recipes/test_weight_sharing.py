@@ -127,10 +127,13 @@ def test_policies_stay_uniform_where_they_should(name: str) -> None:
     assert (last < start) == (name != "fpnas")
 
 
-def test_seeds_are_refused_below_zero() -> None:
-    """A seed below 0, or none."""
+def test_impossible_plans_are_refused() -> None:
+    """A seed below 0, or none; and more second trainings than there are networks."""
     with pytest.raises(RequestError, match="none below 0"):
         plan(SMOKE, ["uniform"], (-1,))
+    with pytest.raises(RequestError, match="0 to 5 can be trained again"):
+        plan(SMOKE, [], (0,), twice=6)
+    assert [p.name for p in plan(SMOKE, [], (0,), twice=5)] == [ALONE, AGAIN] * 5
     assert [p.file for p in plan(SMOKE, ["uniform"], (3,))][-1] == "shared-uniform-3"
     assert [p.name for p in plan(SMOKE, [], (0,))] == [ALONE, AGAIN] * 3 + [ALONE] * 2
 
