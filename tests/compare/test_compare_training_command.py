@@ -56,7 +56,8 @@ def test_people_and_programs(file: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert json.loads((tmp_path / "c" / "result.json").read_text()) == found
     page = (tmp_path / "c" / "report.html").read_text()
     assert "not applicable: space &#39;mobilenet_v1&#39;" in page and "https://" not in page.split("<script>")[0]
-    assert f"{found['methods']['random']['accuracy_mean']:.2f}" in page
+    row = found["methods"]["random"]
+    assert f"{row['accuracy_mean']:.2f}" in page and f"{row['search_cost_images'][0]:,.0f}<small>" in page
     lines = (tmp_path / "c" / "searches.csv").read_text().splitlines()
     assert lines[0] == "method,seed,platform,accuracy,macs,architecture" and len(lines) == 1 + 2
     assert run(*words) == 0
