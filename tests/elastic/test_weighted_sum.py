@@ -46,6 +46,16 @@ def test_result_and_gradients_are_those_of_separate_layers(
         torch.testing.assert_close(ours, usual)
 
 
+def test_gradients_of_gradients_are_right() -> None:
+    """What normalises depends on the tensors, too."""
+    generator = torch.Generator().manual_seed(2)
+    tensors = [torch.randn(2, 2, 3, 3, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    weights = torch.rand(2, generator=generator, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(
+        lambda w, *ys: weighted_sum(ys, list(w), [True, False], EPS), (weights, *tensors), atol=1e-4
+    )
+
+
 def test_constant_weights_and_constant_tensors_get_no_gradient() -> None:
     """Numbers as weights; what learns nothing costs nothing."""
     a, b = torch.randn(2, 3, 4, 4, requires_grad=True), torch.randn(2, 3, 4, 4)

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 Weight = float | Tensor
 
@@ -49,7 +48,7 @@ class _WeightedSum(torch.autograd.Function):
         means, inverses = _statistics(normalised, norm_eps) if count else (weights.new_zeros(0, 1),) * 2
         kept = tensors if ctx.needs_input_grad[0] else normalised
         ctx.save_for_backward(weights, means, inverses, *kept)
-        ctx.count = count
+        ctx.count, ctx.norm_eps = count, norm_eps
         scales = weights[:count, None] * inverses
         if count:
             shift = -(scales * means).sum(0)
@@ -63,12 +62,13 @@ class _WeightedSum(torch.autograd.Function):
         return total
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
         weights, means, inverses, *kept = ctx.saved_tensors
         count, learnt, wanted = ctx.count, ctx.needs_input_grad[0], ctx.needs_input_grad[3:]
         found: list[Tensor | None] = []
         of_weights: list[Tensor] = []
+        if count and torch.is_grad_enabled():  # a gradient of this gradient will be asked for
+            means, inverses = _statistics(kept[:count], ctx.norm_eps)
         if count:
             summed = _channel_sum(gradient)
             # Of the sum over the positions of gradient (y - mean).
@@ -94,13 +94,14 @@ def _statistics(tensors: Sequence[Tensor], norm_eps: float) -> tuple[Tensor, Ten
     positions = tensors[0].numel() // tensors[0].shape[1]
     means = torch.stack([_channel_sum(y) for y in tensors]) / positions
     differences = (y - _channels(mean) for y, mean in zip(tensors, means, strict=True))
-    squares = torch.stack([_channel_sum(d.square_()) for d in differences])
+    squares = torch.stack([_channel_sum(d * d) for d in differences])
     return means, torch.rsqrt(squares / positions + norm_eps)
 
 
 def _numbers(weights: Tensor) -> list[Any]:
     """Numbers on a CPU; elsewhere they stay where they are, as nobody should wait for them."""
-    return weights.tolist() if weights.device.type == "cpu" else list(weights)
+    constant = weights.device.type == "cpu" and not (torch.is_grad_enabled() and weights.requires_grad)
+    return weights.tolist() if constant else list(weights)
 
 
 def _accumulate(total: Tensor, y: Tensor, weight: Any) -> None:
