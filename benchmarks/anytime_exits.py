@@ -9,12 +9,15 @@ one picture at a time. A stopped run computes what the exits up to this one read
 - "exit alone": a network with this exit only (lazily cut), so the price of not knowing where the run will be stopped,
   which is the heads before.
 
-"Exit foreseen" is a run that knows its exit, against the network with this exit alone.
+"Exit foreseen" is a run that knows its exit, against the network with this exit alone. "Sessions alone" leaves out all
+that Python does: it is the price of handing tensors from one file to the next, as onnxruntime converts them between its
+own memory layout and the plain one at the ends of every file.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -104,13 +107,15 @@ def in_pytorch(size: Size, blueprint: Blueprint, network: nn.Module, x: Tensor) 
 def in_onnxruntime(size: Size, blueprint: Blueprint, network: nn.Module, runner: OnnxRunner, x: Tensor) -> list[Figure]:
     """Every exit: the chain of files stopped there, against one file."""
     compare = partial(compared, "onnxruntime", size)
-    same, known = [], []
+    same, alone, known = [], [], []
     for k in range(blueprint.exits):
-        stopped = partial(stop_at, runner, x.numpy(), k)
-        same.append(compare("same blocks", k, stopped, session_call(computed(blueprint, k), network, x), GOAL_EXIT))
+        stopped, file = partial(stop_at, runner, x.numpy(), k), one_file(computed(blueprint, k), network, x)
+        same.append(compare("same blocks", k, stopped, partial(probabilities, file), GOAL_EXIT))
+        alone.append(compare("same blocks, sessions alone", k, partial(stages_up_to, runner, x.numpy(), k), file))
         if k in few(blueprint):
-            known.append(compare("exit alone", k, stopped, session_call(blueprint.cut(k, lazy=True), network, x)))
-    return [*same, *known]
+            lazy = one_file(blueprint.cut(k, lazy=True), network, x)
+            known.append(compare("exit alone", k, stopped, partial(probabilities, lazy)))
+    return [*same, *alone, *known]
 
 
 def compared(
@@ -136,6 +141,14 @@ def foreseen_at(runs: StageRunner, x: Any, exit: int) -> Any:
     """A run whose exit is known from the start."""
     answer = runs.answer(x, exit=exit)
     return None if answer is None else answer.probabilities
+
+
+def stages_up_to(runner: OnnxRunner, x: Any, exit: int) -> None:
+    """The stages one after the other, and nothing else."""
+    run = runner._start(x, runner.stages)
+    for position in range(exit + 1):
+        run.stage(position)
+    run.close()
 
 
 def few(blueprint: Blueprint) -> tuple[int, ...]:
@@ -167,19 +180,21 @@ def plain_call(network: nn.Module, x: Tensor) -> Work:
     return call
 
 
-def session_call(blueprint: Blueprint, network: nn.Module, x: Tensor) -> Work:
-    """The same in onnxruntime, from one file with all exits of ``blueprint``."""
+def one_file(blueprint: Blueprint, network: nn.Module, x: Tensor) -> Callable[[], Any]:
+    """The last logits in onnxruntime, from one file with all exits of ``blueprint``."""
     outputs = [f"logits{k}" for k in range(blueprint.exits)]
     pictures = torch.zeros(2, *x.shape[1:])
     model = to_model(plain(blueprint, network), {"pictures": pictures}, outputs, blueprint.name)
     session, feed = open_session(model.SerializeToString()), {"pictures": x.numpy()}
 
-    def call() -> Any:
-        logits = session.run(None, feed)[-1]
-        terms = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return terms / terms.sum(axis=1, keepdims=True)
+    return lambda: session.run(None, feed)[-1]
 
-    return call
+
+def probabilities(file: Callable[[], Any]) -> Any:
+    """What its user makes of them."""
+    logits = file()
+    terms = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return terms / terms.sum(axis=1, keepdims=True)
 
 
 def repeat(work: Work, calls: int) -> None:

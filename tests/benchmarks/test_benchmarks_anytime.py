@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_both_sides_do_the_same_work(blueprint: Blueprint) -> None:
         for part in (same, lazy):
             for call in (
                 anytime_exits.plain_call(anytime_exits.plain(part, network), x),
-                anytime_exits.session_call(part, network, x),
+                partial(anytime_exits.probabilities, anytime_exits.one_file(part, network, x)),
             ):
                 np.testing.assert_allclose(call(), expected.probabilities, atol=1e-5)
 
@@ -57,7 +58,7 @@ def test_benchmark_of_exits_runs(results: Path) -> None:
     """Every exit in both runtimes with its goal, and two figures on deadlines, in the result file."""
     figures = anytime_exits.main(TINY)
     goals = [f.name for f in figures if f.goal == anytime_exits.GOAL_EXIT]
-    assert len(goals) == 4 * 2 and len(figures) == 8 + 2 * 2 + 2
+    assert len(goals) == 4 * 2 and len(figures) == 8 + 2 * 2 + 2 + 2
     assert all(f.value > 0 for f in figures[:-2])
     assert all(f.value <= 1 for f in figures[-2:]), "a stage is never started after the deadline"
     document = json.loads((results / "anytime_exits.json").read_text("utf-8"))
