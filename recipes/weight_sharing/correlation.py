@@ -3,10 +3,10 @@
     python recipes/weight_sharing/correlation.py --size cpu --out runs/weight-sharing --publish
     python recipes/weight_sharing/correlation.py --size smoke --out runs/weight-sharing-smoke
 
-Fifty networks drawn uniformly from a space of 46,656 are trained alone, ten of them twice (``--twice 50``: all), on 5,000 pictures. The same
-networks are judged in supernets that were trained in four ways at equal cost on the same pictures: by uniform single
-paths, by the sandwich rule, with TuNAS's warm-ups, and by FP-NAS. Spearman's and Kendall's correlations stand beside
-the ceiling that the noise of trainings leaves, and beside what MACs alone would tell.
+Fifty networks drawn uniformly from a space of 46,656 are trained alone, ten of them twice (``--twice 50``: all), on
+5,000 pictures. The same networks are judged in supernets that were trained in four ways at equal cost on the same
+pictures: by uniform single paths, by the sandwich rule, with TuNAS's warm-ups, and by FP-NAS. Spearman's and Kendall's
+correlations stand beside the ceiling that the noise of trainings leaves, and beside what MACs alone would tell.
 
 Sizes stand in weight_sharing/sizes.py. The results folder is the state: killed, the same command goes on; more
 ``--seeds`` or ``--twice`` add to it.

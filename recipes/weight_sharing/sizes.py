@@ -60,8 +60,8 @@ class Size:
 
     Of the training pictures (``data`` are arguments of their source), ``policy`` steer and the others teach, networks
     alone and supernets alike; ``test`` test pictures judge. ``networks`` are drawn, the first ``twice`` of them trained
-    alone twice if no other number is asked for. ``sharing`` is the training of supernets; each costs as much as ``passes`` pictures that teach,
-    whatever its steps and scores are.
+    alone twice if no other number is asked for. ``sharing`` is the training of supernets; each costs as much as
+    ``passes`` pictures that teach, whatever its steps and scores are.
     """
 
     name: str
@@ -105,9 +105,8 @@ SIZES: Mapping[str, Size] = {
     size.name: size
     for size in (
         # 5,000 pictures of CIFAR-10 at 16 pixels, 4,500 of which teach. Alone for eight epochs, some 10 s of a core;
-        # a supernet for forty epochs of single paths. Rates: alone as in the recipe of FP-NAS; of supernets the better of
-        # 0.1 and 0.3 in steps of 64 (here 32), for uniform paths and sandwiches of an eighth of that length; Adam with
-        # 0.003 was no better.
+        # a supernet for forty epochs of single paths. Rates of supernets: the better of 0.1 and 0.3 in steps of 64
+        # (here 32) for uniform paths and sandwiches of an eighth of that length; Adam with 0.003 was no better.
         Size(
             name="cpu",
             source="cifar10_sheets",
