@@ -13,8 +13,7 @@ from numpy.typing import ArrayLike
 from sartor.anytime.onnx_runner import DESCRIPTION
 from sartor.errors import RequestError, VerificationError
 from sartor.export.preprocessing import RawPictures
-from sartor.export.verification import TOLERANCE, ask_worker, compare_logits
-from sartor.optional import require
+from sartor.export.verification import TOLERANCE, ask_worker, check_plausible, compare_logits
 
 
 @dataclass(frozen=True)
@@ -71,22 +70,14 @@ def verify_stages(
             f"Verifying {folder.name} needs reference logits [exits, pictures, classes] for at least one picture; got "
             f"shape {list(reference.shape)} for {len(pictures)} pictures."
         )
-    for package in ("onnxruntime", "onnx"):
-        require(package, extra="export")
     answer, logits = ask_worker(folder, pictures, repeats, timeout_seconds, "sartor.export.staged_worker")
-    if answer["size_problem"]:
-        raise VerificationError(f"The exported stages in {folder} are not plausible: {answer['size_problem']}.")
+    check_plausible(folder, answer, reference, tolerance)
     if len(logits) != len(reference):
         raise VerificationError(f"{folder} has {len(logits)} exits where the network has {len(reference)}.")
     found = [
         compare_logits(f"{folder}, exit {k}", reference[k], logits[k].astype(np.float64), tolerance)
         for k in range(len(reference))
     ]
-    if answer["single_diff"] > tolerance * max(1.0, float(np.abs(reference).max())):
-        raise VerificationError(
-            f"The stages in {folder} give other logits for single pictures than for a batch (difference "
-            f"{answer['single_diff']:.3g}); their batch is not dynamic. Export with another exporter."
-        )
     return StagedVerification(
         max_abs_diff=tuple(diff for diff, _ in found),
         top1_agreement=tuple(agreement for _, agreement in found),

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,17 +88,9 @@ def verify(
             f"Verifying {path.name} needs one row of reference logits per picture and at least one picture; "
             f"got logits of shape {list(reference.shape)} for {len(pictures)} pictures."
         )
-    for package in ("onnxruntime", "onnx"):  # Said here, a missing package is the user's request and no bad file.
-        require(package, extra="export")
     answer, logits = ask_worker(path, pictures, repeats, timeout_seconds)
-    if answer["size_problem"]:
-        raise VerificationError(f"The exported file {path} is not plausible: {answer['size_problem']}.")
+    check_plausible(path, answer, reference, tolerance)
     max_abs_diff, agreement = compare_logits(path, reference, logits.astype(np.float64), tolerance)
-    if answer["single_diff"] > tolerance * max(1.0, float(np.abs(reference).max())):
-        raise VerificationError(
-            f"The exported file {path} gives other logits for single pictures than for a batch (difference "
-            f"{answer['single_diff']:.3g}); its batch is not dynamic. Export with another exporter."
-        )
     return Verification(
         max_abs_diff=max_abs_diff,
         top1_agreement=agreement,
@@ -108,6 +101,21 @@ def verify(
         latency_spread_ms=(answer["latency_spread_ms"][0], answer["latency_spread_ms"][1]),
         latency_repeats=answer["latency_repeats"],
     )
+
+
+def check_plausible(source: object, answer: Mapping[str, Any], reference: Float64, tolerance: float) -> None:
+    """Refuses files of a wrong size, or of a fixed batch, by a worker's ``answer``.
+
+    Raises:
+        VerificationError: naming ``source``.
+    """
+    if answer["size_problem"]:
+        raise VerificationError(f"What was exported to {source} is not plausible: {answer['size_problem']}.")
+    if answer["single_diff"] > tolerance * max(1.0, float(np.abs(reference).max())):
+        raise VerificationError(
+            f"What was exported to {source} gives other logits for single pictures than for a batch (difference "
+            f"{answer['single_diff']:.3g}); its batch is not dynamic. Export with another exporter."
+        )
 
 
 def compare_logits(
@@ -175,7 +183,10 @@ def ask_worker(
     Raises:
         VerificationError: what was exported cannot be used, or the worker crashed or hung.
         RequestError: the pictures cannot be read.
+        MissingDependencyError: onnxruntime or onnx is not installed.
     """
+    for package in ("onnxruntime", "onnx"):  # Said here, a missing package is the user's request and no bad file.
+        require(package, extra="export")
     with tempfile.TemporaryDirectory(prefix="sartor-verify-") as name:
         folder = Path(name)
         files = None
