@@ -31,6 +31,7 @@ NAMES = (
     "op_warmup",
     "children_per_step",
     "search_step",
+    "darts_step",
     "anytime_exits",
 )
 
