@@ -71,6 +71,7 @@ def test_the_plain_search_collapses_and_remedies_mend_it() -> None:
     run(capped, Maturing(200, ripe=0.8))
     choice = capped.choose(ROOMY)
     assert skips(capped) == 1 and choice.own is not None and "skips of the normal cell" in choice.notes[0]
+    assert "the answer has at most 1" in capped.warnings()[0]
 
 
 def test_too_many_skips_end_the_search() -> None:

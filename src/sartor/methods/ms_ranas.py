@@ -247,9 +247,14 @@ class MSRANAS(Method):
         row = self.derived()
         skips, kept = self.cells.skips(row), self.cells.kept(row)
         if self.cells.has_cells and skips > _COLLAPSED * kept:
+            cap = self.settings.skip_cap
+            remedy = "method.stop_eigenvalue or method.stop_skips, or cap them with method.skip_cap"
             found.append(
                 f"the normal cell collapsed: {skips} of its {kept} edges are skips; search with method.warmup, "
-                "method.auxiliary_skip, method.stop_eigenvalue or method.stop_skips, or cap them with method.skip_cap"
+                f"method.auxiliary_skip, {remedy}"
+                if cap is None
+                else f"the mixture of the normal cell collapsed to {skips} skips of {kept} edges; the answer has at "
+                f"most {cap} (method.skip_cap)"
             )
         return found
 
