@@ -18,8 +18,8 @@ from sartor.config import Job
 from sartor.costs.devices import LATENCY
 from sartor.errors import RequestError
 from sartor.pipeline.attempt import Attempt, Payload
+from sartor.pipeline.finished import finished_method
 from sartor.pipeline.measuring import measure_winners
-from sartor.pipeline.pick import finished_method
 from sartor.pipeline.promises import LatencyPromise, tightened
 from sartor.pipeline.setting import Setting
 from sartor.pipeline.training import OpenStore
