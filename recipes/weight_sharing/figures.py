@@ -13,6 +13,7 @@ from pictures import write_picture
 from sartor.compare.correlation import (
     correlation_draws,
     noise_ceiling,
+    partial_spearman,
     percentile_interval,
     rank_correlation,
     scatter_chart,
@@ -31,6 +32,7 @@ from weight_sharing.work import Job
 Found = dict[str, Any]
 KINDS = ("spearman", "kendall")
 COSTS = ("macs", "params")
+_DRAWS = 1_000
 
 
 def collect(job: Job, plan: Sequence[Piece]) -> Found:
@@ -55,7 +57,7 @@ def collect(job: Job, plan: Sequence[Piece]) -> Found:
         ],
         "alone": summary(accuracies),
         "ceiling": _ceiling(alone, again) if enough and len(again) > 1 else None,
-        "sharings": {name: _sharing(f, numbers, accuracies) for name, f in shared.items() if f and enough},
+        "sharings": {name: _sharing(f, alone, numbers) for name, f in shared.items() if f and enough},
         "costs": {
             cost: rank_correlation([alone[n][cost] for n in numbers], accuracies, _generator()).to_dict()
             for cost in COSTS
@@ -81,8 +83,9 @@ def _ceiling(alone: Mapping[int, Found], again: Mapping[int, float]) -> Found:
     return noise_ceiling([c["test_accuracy"] for c in alone.values()], pairs, _generator()).to_dict()
 
 
-def _sharing(found: Mapping[int, Found], numbers: Sequence[int], accuracies: Sequence[float]) -> Found:
+def _sharing(found: Mapping[int, Found], alone: Mapping[int, Found], numbers: Sequence[int]) -> Found:
     """Every supernet of one kind, their mean with an interval over architectures, and how well two of them agree."""
+    accuracies, macs = ([alone[n][key] for n in numbers] for key in ("test_accuracy", "macs"))
     columns = {seed: [content["accuracies"][n] for n in numbers] for seed, content in found.items()}
     draws = _mean_draws(columns.values(), accuracies)
     single = {seed: rank_correlation(column, accuracies, _generator()) for seed, column in columns.items()}
@@ -91,10 +94,27 @@ def _sharing(found: Mapping[int, Found], numbers: Sequence[int], accuracies: Seq
         "seeds": {str(seed): correlation.to_dict() for seed, correlation in single.items()},
         **{kind: float(np.mean([getattr(c, kind) for c in single.values()])) for kind in KINDS},
         **{f"{kind}_interval": list(percentile_interval(draws[:, i])) for i, kind in enumerate(KINDS)},
+        **_given_macs(list(columns.values()), accuracies, macs),
         "between_seeds": spearman(first, others[0]) if others else None,
         "accuracy": summary([float(np.mean(column)) for column in columns.values()]),
         **{key: summary([c[key] for c in found.values()]) for key in ("images", "steps", "cpu_seconds")},
     }
+
+
+def _given_macs(columns: Sequence[Sequence[float]], accuracies: Sequence[float], macs: Sequence[int]) -> Found:
+    """What supernets say beyond the MACs: mean partial correlation, with an interval over architectures."""
+    data = np.array([accuracies, macs, *columns], dtype=np.float64)  # [2 + supernets, networks]
+
+    def mean(values: NDArray[np.float64]) -> float:
+        return float(np.mean([partial_spearman(column, values[0], values[1]) for column in values[2:]]))
+
+    drawn = [mean(data[:, rows]) for rows in _generator().integers(data.shape[1], size=(_DRAWS, data.shape[1]))]
+    return {"given_macs": _number(mean(data)), "given_macs_interval": [_number(v) for v in percentile_interval(drawn)]}
+
+
+def _number(value: float) -> float | None:
+    """For JSON, which has no NaN."""
+    return None if np.isnan(value) else value
 
 
 def _mean_draws(columns: Any, accuracies: Sequence[float]) -> NDArray[np.float64]:
@@ -172,18 +192,26 @@ def _correlations(found: Found) -> str:
             SHARINGS[name].title,
             with_interval(group, "spearman"),
             with_interval(group, "kendall"),
+            with_interval(group, "given_macs"),
             ", ".join(shown(s["spearman"]) for s in group["seeds"].values()),
             shown(group["between_seeds"]),
         ]
         for name, group in found["sharings"].items()
     ]
     rows += [
-        [f"no supernet: {cost} alone", *(with_interval(group, kind) for kind in KINDS), "-", "-"]
+        [f"no supernet: {cost} alone", *(with_interval(group, kind) for kind in KINDS), "-", "-", "-"]
         for cost, group in found["costs"].items()
     ]
     if found["ceiling"] is not None:
-        rows.append(["ceiling", *(with_interval(found["ceiling"], kind) for kind in KINDS), "-", "-"])
-    header = ["ranked by", "Spearman", "Kendall (tau-b)", "Spearman by seed", "Spearman between two seeds"]
+        rows.append(["ceiling", *(with_interval(found["ceiling"], kind) for kind in KINDS), "-", "-", "-"])
+    header = [
+        "ranked by",
+        "Spearman",
+        "Kendall (tau-b)",
+        "Spearman, MACs held fixed",
+        "Spearman by seed",
+        "Spearman between two seeds",
+    ]
     return table(header, rows)
 
 

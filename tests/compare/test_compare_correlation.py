@@ -13,6 +13,7 @@ from sartor.compare.correlation import (
     correlation_draws,
     kendall,
     noise_ceiling,
+    partial_spearman,
     percentile_interval,
     rank_correlation,
     scatter_chart,
@@ -46,6 +47,18 @@ def test_kendall_by_counting_pairs(seed: int) -> None:
         dx, dy = np.sign(x[i] - x[j]), np.sign(y[i] - y[j])
         balance, untied_x, untied_y = balance + dx * dy, untied_x + abs(dx), untied_y + abs(dy)
     assert kendall(x, y) == pytest.approx(balance / math.sqrt(untied_x * untied_y))
+
+
+def test_what_a_third_column_explains_is_left_out() -> None:
+    """The correlation of what regressions of the ranks on the third column's ranks leave."""
+    rng = np.random.default_rng(0)
+    given = rng.normal(size=60)
+    x, y = given + rng.normal(size=60), given + rng.normal(size=60)
+    ranks = [stats.rankdata(column) for column in (x, y, given)]
+    rest = [column - np.polyval(np.polyfit(ranks[2], column, 1), ranks[2]) for column in ranks[:2]]
+    assert partial_spearman(x, y, given) == pytest.approx(np.corrcoef(rest)[0, 1])
+    assert abs(partial_spearman(x, y, given)) < spearman(x, y)
+    assert math.isnan(partial_spearman(x, y, x))
 
 
 def test_draws_are_those_of_the_generator() -> None:

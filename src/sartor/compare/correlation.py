@@ -88,6 +88,21 @@ def kendall(first: ArrayLike, second: ArrayLike) -> float:
     return float(_kendall(*map(_signs, _columns(first, second))))
 
 
+def partial_spearman(first: ArrayLike, second: ArrayLike, given: ArrayLike) -> float:
+    """Spearman's correlation of two columns ``[n]`` that is left when ranks in a third one are held fixed.
+
+    Whether a supernet says more about accuracy than the cost does. NaN for a constant column, or where ``given`` ranks
+    as one of the two does.
+
+    Raises:
+        RequestError: as in :func:`spearman`.
+    """
+    both = spearman(first, second)
+    own, other = spearman(first, given), spearman(second, given)
+    rest = (1 - own**2) * (1 - other**2)
+    return (both - own * other) / math.sqrt(rest) if rest > 1e-12 else math.nan
+
+
 def rank_correlation(
     first: ArrayLike, second: ArrayLike, rng: np.random.Generator, draws: int = DRAWS
 ) -> RankCorrelation:
