@@ -91,13 +91,14 @@ def rounds(scale: Scale, python: str | None) -> Seconds:
 
 def memory(scale: Scale, side: str, python: str | None) -> dict[str, Any]:
     """The peak of a few steps, in a fresh process."""
-    with _worker(scale, side, python, steps=STEPS_FOR_MEMORY) as worker:
+    with _worker(scale, side, python, requests=[{}] * STEPS_FOR_MEMORY) as worker:
         found: dict[str, Any] = worker.ask()
     return found
 
 
-def _worker(scale: Scale, side: str, python: str | None, steps: int | None = None) -> Worker:
-    settings = {"scale": asdict(scale), "side": side, "steps": steps, "optimiser": OPTIMISER}
+def _worker(scale: Scale, side: str, python: str | None, **more: Any) -> Worker:
+    optimiser = {"label_smoothing": 0.0, **OPTIMISER}
+    settings = {"scale": asdict(scale), "side": side, "kept": True, "optimiser": optimiser, **more}
     return Worker(NNI_WORKER, settings, python or "") if side == "nni" else Worker(__file__, settings)
 
 
@@ -179,7 +180,7 @@ class Textbook:
 def run_worker(settings: dict[str, Any]) -> None:
     """A step per request; or the peak of memory of so many."""
     scale, side = Scale(**settings["scale"]), {"ours": Search, "textbook": Textbook}[settings["side"]]
-    if settings["steps"] is None:
+    if "requests" not in settings:
         search = side(scale)
 
         def timed(_: Any) -> dict[str, float]:
@@ -192,7 +193,7 @@ def run_worker(settings: dict[str, Any]) -> None:
 
     def all_steps() -> None:
         search = side(scale)
-        for _ in range(settings["steps"]):
+        for _ in settings["requests"]:
             search.step()
 
     peak = tensor_growth(all_steps)

@@ -5,20 +5,12 @@ As in nni_worker.py, from which the trainer and the clock around a step are take
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import sys
 import tempfile
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from nni_worker import ENDLESS, Requests, SameBatch, Steps, quiet_trainer
-from peak_memory import tensor_growth
-from sartor.runtime import keep_freed_memory
+from nni_worker import ENDLESS, SameBatch, Steps, bytes_of, main, quiet_trainer
 from workers import settings_of_worker
 from workload import SEED, Scale, batch
 
@@ -41,8 +33,8 @@ class DARTSSteps(Steps):
         )
 
 
-def search(settings: dict[str, Any], steps: Steps) -> None:
-    """Lets the strategy search for as long as steps are asked for."""
+def search(settings: dict[str, Any], steps: Steps) -> int:
+    """Lets the strategy search for as long as steps are asked for; returns the bytes of the supernet's weights."""
     scale = Scale(**settings["scale"])
     options = scale.space
     torch.manual_seed(SEED)
@@ -54,29 +46,8 @@ def search(settings: dict[str, Any], steps: Steps) -> None:
     with tempfile.TemporaryDirectory() as folder:
         evaluator = chosen.mutate_evaluator(Lightning(steps, quiet_trainer(folder), data, data))
         evaluator.evaluate(supernet)
-
-
-def main(settings: dict[str, Any]) -> None:
-    """Answers requests for steps; or makes so many and answers with their peak of memory."""
-    # NNI logs to the standard output, which belongs to the answers.
-    reply = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    for name in ("nni", "pytorch_lightning", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    recipe = {"label_smoothing": 0.0, **settings["optimiser"]}
-    if settings["steps"] is None:
-        requests: Requests = (json.loads(line) for line in sys.stdin)
-        search(settings, DARTSSteps(requests, recipe, reply))
-        return
-    with Path(os.devnull).open("w") as nobody:
-        steps = DARTSSteps(iter([{}] * settings["steps"]), recipe, nobody)
-        peak = tensor_growth(lambda: search(settings, steps))
-    versions = {name: version(name) for name in ("nni", "pytorch-lightning", "torch", "numpy")}
-    sys.stdin.readline()
-    print(json.dumps({"peak": peak, "versions": versions}), file=reply, flush=True)
+    return bytes_of(supernet)
 
 
 if __name__ == "__main__":
-    main(settings_of_worker() or {})
+    main(settings_of_worker() or {}, search, DARTSSteps)

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
@@ -41,6 +41,8 @@ from nni.nas.evaluator.pytorch import Lightning, LightningModule, Trainer  # noq
 from nni.nas.hub.pytorch import ProxylessNAS  # noqa: E402
 
 Requests = Iterator[dict[str, Any]]
+# Searches for as long as steps are asked for; the bytes of the supernet's weights.
+Search = Callable[[dict[str, Any], "Steps"], int]
 ENDLESS = 10**9
 
 
@@ -120,7 +122,12 @@ def search(settings: dict[str, Any], steps: Steps) -> int:
         if settings["strategy"] == "random":
             evaluator.module.resample = lambda: take_path(evaluator.module, steps.request["path"])
         evaluator.evaluate(supernet)
-    return sum(p.numel() * p.element_size() for p in supernet.parameters())
+    return bytes_of(supernet)
+
+
+def bytes_of(network: nn.Module) -> int:
+    """What its weights take."""
+    return sum(p.numel() * p.element_size() for p in network.parameters())
 
 
 def take_path(module: Any, path: dict[str, Any]) -> dict[str, Any]:
@@ -155,7 +162,7 @@ def quiet_trainer(folder: str) -> Trainer:
     )
 
 
-def main(settings: dict[str, Any]) -> None:
+def main(settings: dict[str, Any], search: Search = search, kind: type[Steps] = Steps) -> None:
     """Answers requests for steps; or makes the steps of ``requests`` and answers with their peak of memory."""
     # NNI logs to the standard output, which belongs to the answers.
     reply = os.fdopen(os.dup(1), "w")
@@ -166,11 +173,11 @@ def main(settings: dict[str, Any]) -> None:
     if settings["kept"]:
         keep_freed_memory()
     if "requests" not in settings:
-        search(settings, Steps((json.loads(line) for line in sys.stdin), settings["optimiser"], reply))
+        search(settings, kind((json.loads(line) for line in sys.stdin), settings["optimiser"], reply))
         return
     weights: list[int] = []
     with Path(os.devnull).open("w") as nobody:
-        steps = Steps(iter(settings["requests"]), settings["optimiser"], nobody)
+        steps = kind(iter(settings["requests"]), settings["optimiser"], nobody)
         peak = tensor_growth(lambda: weights.append(search(settings, steps)))
     versions = {name: version(name) for name in ("nni", "pytorch-lightning", "torch", "numpy")}
     sys.stdin.readline()
