@@ -217,8 +217,10 @@ def _run_branches(
     branches: Branches, weights: Mapping[int, Weight], x: Tensor, run: partial[Tensor], norm_eps: float | None
 ) -> Tensor:
     results, factors, normalised = [], [], []
+    # A single option runs as it does without a mixture, to the last bit.
+    within = norm_eps is not None and len(branches.options) > 1
     for options, plan in branches.options:
-        ends = norm_eps is not None and _ends_in_norm(plan)
+        ends = within and _ends_in_norm(plan)
         results.append(run(_without_last(plan) if ends else plan, x=x))
         factors.append(sum(weights[option] for option in options))
         normalised.append(ends)
