@@ -149,6 +149,29 @@ def markdown(found: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def overview_rows(found: Mapping[str, Any], machine: str) -> list[list[str]]:
+    """What stands in recipes/README.md: winners against their budgets and predictions, and networks of equal MACs."""
+    winners, equal = found["search"], found["equal_macs"]
+    within = sum(not row["missed"] for row in winners)
+    furthest = max((row["prediction_off"] for row in winners), key=abs)
+    setting = f"{found['space']['name']}, {machine}, one seed"
+    command = "`python recipes/latency_search.py --out FOLDER --publish`"
+    spread = ", ".join(f"{name} {value:.2f}" for name, value in equal["last_over_first"].items())
+    apart = _percent(equal["macs_spread"], digits=2)
+    title = f"{len(equal['networks'])} networks of MACs within {apart}: slowest over fastest"
+    return [
+        [
+            "exported networks within their budgets in milliseconds",
+            "-",
+            f"{within} of {len(winners)}",
+            setting,
+            command,
+        ],
+        ["their predictions, furthest from the measurement", "-", _percent(furthest, "+"), "same", ""],
+        [title, "-", spread, "same", ""],
+    ]
+
+
 def _percent(share: float | None, sign: str = "", digits: int = 1) -> str:
     return "-" if share is None else f"{100 * share:{sign}.{digits}f} %"
 

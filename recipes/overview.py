@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import compare_training
+import latency_figures
 from fpnas import rows as fpnas
 from ranas import rows as ranas
 from sartor.errors import RequestError, SartorError
@@ -60,6 +61,7 @@ def overview(results: Path) -> str:
     rows += [] if found is None else ranas.cost_rows(found)
     rows += _search_rows(results / "weight_sharing_cpu_results.json", weight_sharing.sharing_rows)
     rows += _search_rows(results / "compare_training.json", compare_training.overview_rows)
+    rows += _search_rows(results / "latency_search.json", latency_figures.overview_rows)
     return table(HEADER, rows)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import latency_figures
 import latency_search as recipe
 from sartor import spaces
 from sartor.costs.devices import device_cost
@@ -134,3 +135,12 @@ def test_what_it_says(space: SearchSpace, device: str, networks: dict[str, Any],
     assert [line.split(" | ")[7:9] for line in lines[1:]] == [["yes", "yes"], ["NO", "NO"], ["-", "-"]]
     assert "Not installed here: openvino." in text and "median of 7 other networks" in text
     assert all(a != b for a, b in itertools.pairwise(text.splitlines()) if a)
+
+
+def test_rows_of_the_overview_say_what_was_missed() -> None:
+    """The winner furthest from its prediction counts, above or below it."""
+    winners = [{"missed": False, "prediction_off": 0.02}, {"missed": True, "prediction_off": -0.07}]
+    equal = {"networks": [{}] * 3, "macs_spread": 0.0025, "last_over_first": {"predicted": 1.5, "onnxruntime": 1.4}}
+    found = {"space": {"name": "mobilenet_v1"}, "search": winners, "equal_macs": equal}
+    within, off, spread = latency_figures.overview_rows(found, "2 cores")
+    assert within[2] == "1 of 2" and off[2] == "-7.0 %" and spread[2] == "predicted 1.50, onnxruntime 1.40"
