@@ -15,7 +15,7 @@ from sartor.convolution import convolve
 CASES = [
     (kernel, stride, dilation, side)
     for kernel, stride, dilation, side in itertools.product((3, 5, 7), (1, 2), (1, 2, 3), (7, 8, 9))
-    if stride == 1 or dilation == 1
+    if stride == 1 or dilation in (1, stride)
 ]
 
 
